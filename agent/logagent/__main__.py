@@ -1,0 +1,26 @@
+"""Entry point: sets what must be set before numpy and tokenizers are imported.
+
+One thread each: the agent shares small machines with what it watches, and every OpenBLAS thread
+costs private memory. A value set by the caller wins.
+"""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["main"]
+
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def main() -> None:
+    """Run the command line."""
+    from logagent.cli import run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,281 @@
+"""The command line: parse, call, print, exit code. Nothing else in the agent knows typer.
+
+Guarantees: one line on standard error per problem; results on standard output only; exit codes as
+in `logagent.errors`; a closed pipe ends quietly; Ctrl-C prints what was found so far.
+"""
+
+from __future__ import annotations
+
+import enum
+import io
+import json
+import math
+import os
+import shutil
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from logagent import __version__
+from logagent.bundle import DEFAULT_BUNDLE, Bundle
+from logagent.errors import EXIT_OK, LogagentError, OutputError
+from logagent.report import size_text
+from logagent.sanitise import printable
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="logagent",
+    help="Is anything wrong in these logs? Finds the lines an operator would want to see, in logs "
+    "of systems it has never seen: no configuration, no training, no network.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # keeps rich, and its 2 MiB, out of the agent
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+model_app = typer.Typer(help="Look at the model bundle.", no_args_is_help=True)
+app.add_typer(model_app, name="model")
+
+_EXIT_CLOSED_PIPE = 128 + signal.SIGPIPE  # what a shell reports of grep in `grep … | head`
+
+
+class Format(enum.StrEnum):
+    """How results are printed."""
+
+    auto = "auto"
+    human = "human"
+    jsonl = "jsonl"
+
+
+class Sensitivity(enum.StrEnum):
+    """Named points on the curve of false alarms against findings, stored in the bundle."""
+
+    low = "low"
+    normal = "normal"
+    high = "high"
+
+
+class BackendChoice(enum.StrEnum):
+    """What runs the detector."""
+
+    auto = "auto"
+    onnxruntime = "onnxruntime"
+    numpy = "numpy"
+
+
+class StatsFormat(enum.StrEnum):
+    """How ``--stats`` prints."""
+
+    json = "json"
+
+
+BundleOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--bundle", metavar="FILE", help="Model bundle to use instead of the shipped one."
+    ),
+]
+
+
+def _show_version(show: bool) -> None:
+    if show:
+        typer.echo(f"logagent {__version__}")
+        raise typer.Exit(EXIT_OK)
+
+
+@app.callback()
+def _main(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(
+    epilog="Exit codes: 0 done, 1 anomalies found (with --exit-code), 2 usage, 3 bundle, "
+    "4 something could not be read (the rest was scanned), 5 backend, 6 output, 130 interrupted."
+)
+def scan(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Files, folders, globs, archives (gz, bz2, xz, zst), or - for standard input.",
+        ),
+    ],
+    output: Annotated[
+        Format,
+        typer.Option("--format", help="human on a terminal, JSON Lines otherwise, unless given."),
+    ] = Format.auto,
+    every_line: Annotated[
+        bool, typer.Option("--all", help="Print every line with its score, not groups.")
+    ] = False,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Show at most N groups.  [default: 20, all with jsonl]"
+        ),
+    ] = None,
+    sensitivity: Annotated[
+        Sensitivity, typer.Option(help="low: only the clearest; high: also the doubtful.")
+    ] = Sensitivity.normal,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, max=1.0, metavar="SCORE", help="Report scores from here on, not --sensitivity."
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Leave out older lines: 2h, 3d, today, 2026-01-31, ISO 8601."
+        ),
+    ] = None,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 1 if anomalies were found.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no results.")] = False,
+    stats: Annotated[
+        StatsFormat | None,
+        typer.Option(help="Print counters as JSON, the last line on standard error."),
+    ] = None,
+    backend: Annotated[
+        BackendChoice, typer.Option(help="auto: onnxruntime where it is installed, else numpy.")
+    ] = BackendChoice.auto,
+    bundle: BundleOption = None,
+    binary: Annotated[
+        bool, typer.Option("--binary", help="Read files that do not look like text, too.")
+    ] = False,
+    max_expand: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="RATIO",
+            help="Stop an archive that expands more than RATIO times (0: never).  [default: 200]",
+        ),
+    ] = None,
+) -> None:
+    """Find what is wrong in logs: anomalous lines, grouped and ranked.
+
+    Scans /var/log/syslog, whole folders, archives or a pipe with the shipped model. Groups are
+    ranked by score x novelty: what is severe and rare comes first.
+    """
+    from logagent.scan_command import Options, scan_command
+
+    if threshold is not None and math.isnan(threshold):
+        raise typer.BadParameter("not a number", param_hint="--threshold")
+    human = sys.stdout.isatty() if output is Format.auto else output is Format.human
+    options = Options(
+        human=human,
+        every_line=every_line,
+        top=top if top is not None else (20 if human else None),
+        sensitivity=sensitivity.value,
+        threshold=threshold,
+        since=None if since is None else _since(since),
+        exit_code=exit_code,
+        quiet=quiet,
+        stats=stats is not None,
+        backend=backend.value,
+        bundle=bundle or DEFAULT_BUNDLE,
+        binary=binary,
+        max_ratio=max_expand,
+        width=shutil.get_terminal_size((100, 24)).columns,
+        colour=human and sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
+        progress=sys.stderr.isatty() and not quiet,
+    )
+    _guarded(lambda: scan_command(paths, options))
+
+
+def _since(text: str) -> float:
+    from logagent.times import parse_since
+
+    try:
+        return parse_since(text, time.time())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--since") from None
+
+
+@model_app.command("info")
+def model_info(bundle: BundleOption = None) -> None:
+    """Print what a bundle is: format, parts, thresholds, and how it was made, as JSON."""
+
+    def show() -> int:
+        loaded = Bundle.load(bundle or DEFAULT_BUNDLE)
+        manifest = loaded.manifest
+        facts: dict[str, Any] = {
+            "path": str(loaded.path),
+            "name": manifest.name,
+            "sha256": loaded.sha256,
+            "parts": loaded.sizes(),
+            "thresholds": manifest.thresholds,
+            "embedding": manifest.embedding,
+            "domains": manifest.domains,
+            "record": manifest.record,
+        }
+        typer.echo(json.dumps(facts, indent=2, ensure_ascii=True))
+        return EXIT_OK
+
+    _guarded(show)
+
+
+@model_app.command("verify")
+def model_verify(bundle: BundleOption = None) -> None:
+    """Check a bundle's checksums and that the model loads; exit with 3 if it does not."""
+
+    def verify() -> int:
+        from logagent.scorer import Scorer
+
+        loaded = Bundle.load(bundle or DEFAULT_BUNDLE)
+        scorer = Scorer(loaded)
+        scorer.scores([b"a line"])
+        size = size_text(sum(loaded.sizes().values()))
+        typer.echo(f"{printable(str(loaded.path))}: good ({size}, backend {scorer.backend.name})")
+        return EXIT_OK
+
+    _guarded(verify)
+
+
+def _guarded(command: Any) -> NoReturn:
+    """Run a command; turn what it raises into one line and an exit code."""
+    try:
+        code = command()
+        sys.stdout.flush()
+    except LogagentError as error:
+        _complain(str(error))
+        code = error.exit_code
+    except BrokenPipeError:
+        _give_up_output()
+        code = _EXIT_CLOSED_PIPE
+    except OSError as error:
+        _complain(f"cannot write the results: {error.strerror or error}")
+        _give_up_output()
+        code = OutputError.exit_code
+    raise typer.Exit(code)
+
+
+def _give_up_output() -> None:
+    """Point standard output nowhere: the interpreter flushes it once more at exit."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _complain(message: str) -> None:
+    typer.echo(f"logagent: {printable(message, 2000)}", err=True)
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no "×" gets an escape
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name="logagent")

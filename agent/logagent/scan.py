@@ -1,0 +1,176 @@
+"""`logagent scan`: from paths to ranked groups, block by block.
+
+    sources → blocks → judge → groups
+
+Guarantees: every line of every readable source is judged exactly once (with ``since``: every line
+not older); trouble with a source is passed to `on_problem` and the next source is read; memory
+does not grow with the input. Left to others: what is printed (`report`, `records`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from logagent.blocks import Block
+from logagent.groups import Group, GroupTable
+from logagent.judge import Judge, TemplateScorer, Verdict
+from logagent.sources import Limits, Source, SourceProblem, open_all
+from logagent.times import TimeParser
+
+__all__ = ["Scan", "Step", "Totals"]
+
+_HEAD_BYTES = 1024  # [bytes] of a source's first line that identify it
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a scan has done so far."""
+
+    sources: int = 0
+    lines: int = 0
+    bytes: int = 0
+    """Of log text, after decompression."""
+    cut_lines: int = 0
+    """Lines longer than the limit, judged by their first part."""
+    skipped_lines: int = 0
+    """Lines older than ``since``."""
+    problems: list[SourceProblem] = field(default_factory=list)
+    """At most `MAX_PROBLEMS`; `problem_count` has them all."""
+    problem_count: int = 0
+    seconds: float = 0.0
+
+
+MAX_PROBLEMS = 1000  # kept for the report; a folder with more unreadable files is counted on
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One block, judged."""
+
+    source: Source
+    fingerprint: bytes
+    """BLAKE2b of the source's first line: part of every record id."""
+    block: Block
+    verdicts: list[Verdict]
+    """One per line of the block."""
+    new_groups: list[Group]
+    """Groups first seen in this block."""
+
+
+class Scan:
+    """One run over some paths. Iterate `steps`, then read `groups` and `totals`."""
+
+    def __init__(
+        self,
+        scorer: TemplateScorer,
+        *,
+        threshold: float,
+        since: float | None = None,
+        keep_normal: bool = False,
+        limits: Limits | None = None,
+        on_problem: Callable[[SourceProblem], None] = lambda _problem: None,
+    ) -> None:
+        """Set up caches and counters.
+
+        Args:
+            scorer: the model.
+            threshold: score at or above which a line is anomalous.
+            since: leave out lines older than this [epoch seconds]; lines without a time stamp
+                belong to the last stamped line before them.
+            keep_normal: see `Judge`.
+            limits: see `logagent.sources.Limits`.
+            on_problem: told about sources that cannot be read, or not wholly.
+        """
+        self.judge = Judge(scorer, threshold, keep_normal=keep_normal)
+        self.groups = GroupTable()
+        self.totals = Totals()
+        self._since = since
+        self._limits = limits or Limits()
+        self._on_problem = on_problem
+
+    def steps(self, paths: Sequence[str]) -> Iterator[Step]:
+        """Judge all lines of `paths`, a block at a time."""
+        started = time.perf_counter()
+        try:
+            for source in open_all(paths, self._limits, self._note):
+                self.totals.sources += 1
+                before = self.totals.bytes
+                for step in self._source(source):
+                    self.totals.bytes = before + source.text_bytes
+                    self.totals.seconds = time.perf_counter() - started
+                    yield step
+                self.totals.bytes = before + source.text_bytes
+                self.totals.cut_lines += source.cut_lines
+        finally:
+            self.totals.seconds = time.perf_counter() - started
+
+    def _source(self, source: Source) -> Iterator[Step]:
+        fingerprint = b""
+        since = None if self._since is None else _Since(self._since)
+        for whole in source.blocks():
+            fingerprint = fingerprint or _fingerprint(whole)
+            block: Block | None = whole
+            if since is not None:
+                block, skipped = since.newer(whole)
+                self.totals.skipped_lines += skipped
+            if block is None:
+                continue
+            verdicts = self.judge.judge(block)
+            block.counted(len(verdicts))
+            self.totals.lines += len(verdicts)
+            new = self.groups.add(source.name, fingerprint, block, verdicts)
+            yield Step(source, fingerprint, block, verdicts, new)
+
+    def _note(self, problem: SourceProblem) -> None:
+        self.totals.problem_count += 1
+        if len(self.totals.problems) < MAX_PROBLEMS:
+            self.totals.problems.append(problem)
+        self._on_problem(problem)
+
+
+def _fingerprint(block: Block) -> bytes:
+    """Identify a source by its first line, whatever a read brought beside it."""
+    head = block.data[:_HEAD_BYTES].split(b"\n", 1)[0]
+    return blake2b(head, digest_size=8).digest()
+
+
+class _Since:
+    """Leaves out what is older than a point in time.
+
+    Logs are in order at the scale of a block: a block whose first and last stamps are both newer,
+    or both older, is taken or left whole; only the block in between is looked at line by line.
+    """
+
+    def __init__(self, since: float) -> None:
+        self._since = since
+        self._parser = TimeParser()
+        self._newer = False  # of the last stamped line; unstamped lines at the start are left out
+
+    def newer(self, block: Block) -> tuple[Block | None, int]:
+        """Return the block's newer lines (None if there are none) and how many were left out."""
+        first = self._is_newer(block.data[: block.data.find(b"\n")])
+        last = self._is_newer(block.data[block.data.rfind(b"\n") + 1 :])
+        if first is not None and first == last:
+            self._newer = first
+            return (block, 0) if first else (None, block.data.count(b"\n") + 1)
+        lines = block.data.split(b"\n")
+        for index, line in enumerate(lines):
+            newer = self._is_newer(line)
+            if newer is not None:
+                self._newer = newer
+            if self._newer:
+                offset = block.offset + sum(map(len, lines[:index])) + index
+                if last is not None:
+                    self._newer = last
+                rest = Block(b"\n".join(lines[index:]), block.first_line + index, offset)
+                return rest, index
+        return None, len(lines)
+
+    def _is_newer(self, line: bytes) -> bool | None:
+        stamp = self._parser.parse(line)
+        if stamp is None or stamp.kind != "epoch":
+            return None
+        return stamp.seconds >= self._since

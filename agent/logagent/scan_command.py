@@ -1,0 +1,233 @@
+"""What `logagent scan` does with a `Scan`: print groups, records, progress and counters.
+
+Guarantees: standard output holds results only; a pipe's groups are printed as they come; Ctrl-C
+ends the scan, prints what was found so far and exits with `EXIT_INTERRUPTED`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from logagent.bundle import Bundle
+from logagent.errors import (
+    EXIT_ANOMALIES,
+    EXIT_INPUT_PROBLEM,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    BundleError,
+)
+from logagent.explain import words_that_count
+from logagent.groups import Group
+from logagent.paths import STDIN, SourceProblem
+from logagent.progress import Progress
+from logagent.records import dumps, group_record, line_records
+from logagent.report import Style, group_lines, totals_line
+from logagent.sanitise import printable
+from logagent.scan import Scan, Step
+from logagent.scorer import Scorer
+from logagent.sources import Limits
+from logagent.times import TimeParser
+
+__all__ = ["Options", "scan_command"]
+
+_LIKE = 2  # source systems named per group
+_LIKE_WEIGHT = 0.1  # discriminator weight from which a system is worth naming
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line, parsed. See `logagent scan --help`."""
+
+    human: bool
+    every_line: bool
+    top: int | None
+    sensitivity: str
+    threshold: float | None
+    since: float | None
+    exit_code: bool
+    quiet: bool
+    stats: bool
+    backend: str
+    bundle: Path
+    binary: bool
+    max_ratio: int | None
+    width: int
+    colour: bool
+    progress: bool
+
+
+def scan_command(paths: Sequence[str], options: Options) -> int:
+    """Scan `paths` and print the results; return the exit code.
+
+    Raises:
+        LogagentError: the bundle or the backend cannot be used; nothing was read.
+        OSError: standard output cannot be written.
+    """
+    bundle = Bundle.load(options.bundle)
+    threshold = _threshold(bundle, options)
+    scorer = Scorer(bundle, options.backend)
+    printer = _Printer(scorer, options, live=STDIN in paths)
+    limits = Limits(binary=options.binary)
+    if options.max_ratio is not None:
+        limits = replace(limits, max_ratio=options.max_ratio)
+    scan = Scan(
+        scorer,
+        threshold=threshold,
+        since=options.since,
+        keep_normal=options.every_line and not options.quiet,
+        limits=limits,
+        on_problem=printer.problem,
+    )
+    interrupted = False
+    try:
+        for step in scan.steps(paths):
+            printer.step(step, scan)
+    except KeyboardInterrupt:
+        interrupted = True
+    printer.end(scan)
+    if options.stats:
+        print(json.dumps(_stats(scan, scorer, threshold)), file=sys.stderr)  # noqa: T201
+    if interrupted:
+        return EXIT_INTERRUPTED
+    if printer.partial:
+        return EXIT_INPUT_PROBLEM
+    return EXIT_ANOMALIES if options.exit_code and scan.groups.anomalous_lines else EXIT_OK
+
+
+def _threshold(bundle: Bundle, options: Options) -> float:
+    if options.threshold is not None:
+        return options.threshold
+    try:
+        return float(bundle.manifest.thresholds[options.sensitivity])
+    except KeyError:
+        known = ", ".join(bundle.manifest.thresholds)
+        raise BundleError(
+            f"bundle {bundle.path}: has no sensitivity {options.sensitivity!r}, only {known}"
+        ) from None
+
+
+class _Printer:
+    """Writes results to standard output and everything else to standard error."""
+
+    def __init__(self, scorer: Scorer, options: Options, *, live: bool) -> None:
+        self.partial = False
+        """Whether something that should have been read was not."""
+        self._scorer = scorer
+        self._options = options
+        self._live = live and not options.every_line
+        self._shown = 0  # groups printed as they came
+        self._times = TimeParser()
+        self._style = Style(options.width, options.colour)
+        self._progress = Progress(
+            sys.stderr,
+            enabled=options.progress and not (options.every_line and sys.stdout.isatty()),
+            width=options.width,
+        )
+
+    def problem(self, problem: SourceProblem) -> None:
+        """Report trouble with a source, on one line."""
+        self.partial |= problem.partial
+        self._progress.wipe()
+        message = printable(f"{problem.source}: {problem.message}", 500)
+        print(f"logagent: {message}", file=sys.stderr)  # noqa: T201
+
+    def step(self, step: Step, scan: Scan) -> None:
+        """Print what a block brought."""
+        if self._options.quiet:
+            return
+        if self._options.every_line:
+            self._lines(step)
+        elif self._live and step.new_groups:
+            self._progress.wipe()
+            scan.groups.settle()
+            for group in step.new_groups:
+                self._shown += 1
+                self._group(self._shown, group, group.rank(scan.groups.lines))
+            sys.stdout.flush()
+        self._progress.update(step, scan.totals, len(scan.groups))
+
+    def end(self, scan: Scan) -> None:
+        """Print the ranked groups and the totals."""
+        self._progress.wipe()
+        if self._options.quiet or self._options.every_line:
+            return
+        groups = scan.groups.ranked()
+        shown = groups[: self._options.top]
+        if self._options.human and self._live and shown:
+            print("\nRanked by score × novelty:")  # noqa: T201
+        for number, group in enumerate(shown, 1):
+            if self._options.human or group.shown != group.count:
+                self._group(number, group, group.rank(scan.groups.lines))
+        if self._options.human:
+            if len(groups) > len(shown):
+                print(f"… and {len(groups) - len(shown):,} more groups (--top)")  # noqa: T201
+            counts = scan.groups.anomalous_lines, scan.groups.dropped_groups
+            print(totals_line(scan.totals, len(groups), *counts))  # noqa: T201
+
+    def _group(self, number: int, group: Group, rank: float) -> None:
+        group.shown = group.count
+        words = words_that_count(self._scorer, group.template)
+        if self._options.human:
+            print(*group_lines(number, group, words, self._times, self._style), sep="\n")  # noqa: T201
+        else:
+            print(dumps(group_record(group, self._times, words, self._like(group), rank)))  # noqa: T201
+
+    def _like(self, group: Group) -> list[str]:
+        """Name the source systems that the discriminator takes the template for."""
+        weights = self._scorer.run([group.template])[1][0]
+        nearest = weights.argsort()[::-1][:_LIKE].tolist()
+        names = self._scorer.bundle.manifest.domains
+        return [names[index] for index in nearest if weights[index] >= _LIKE_WEIGHT]
+
+    def _lines(self, step: Step) -> None:
+        if self._options.human:
+            self._progress.wipe()
+            for text, verdict in zip(step.block.data.split(b"\n"), step.verdicts, strict=True):
+                score = self._style.paint(
+                    f"{verdict.score:.2f}", "31;1" if verdict.anomalous else "2"
+                )
+                print(f"{score}  {printable(text, max(self._options.width - 6, 20))}")  # noqa: T201
+        else:
+            records = line_records(step, self._times)
+            sys.stdout.write("".join(f"{dumps(record)}\n" for record in records))
+
+
+def _stats(scan: Scan, scorer: Scorer, threshold: float) -> dict[str, Any]:
+    totals, counters = scan.totals, scan.judge.counters
+    return {
+        "sources": totals.sources,
+        "lines": totals.lines,
+        "bytes": totals.bytes,
+        "seconds": round(totals.seconds, 4),
+        "lines_per_second": round(totals.lines / max(totals.seconds, 1e-9)),
+        "groups": len(scan.groups),
+        "anomalies": scan.groups.anomalous_lines,
+        "groups_not_kept": scan.groups.dropped_groups,
+        "fast_misses": counters.fast_misses,
+        "loose_misses": counters.loose_misses,
+        "template_misses": counters.template_misses,
+        "cut_lines": totals.cut_lines,
+        "skipped_lines": totals.skipped_lines,
+        "problems": totals.problem_count,
+        "threshold": round(threshold, 6),
+        "backend": scorer.backend.name,
+        "bundle": scorer.bundle.sha256,
+        "rss_anon_bytes": _rss_anon_bytes(),
+    }
+
+
+def _rss_anon_bytes() -> int | None:
+    """Return the private memory of this process now, where the system tells."""
+    try:
+        with open("/proc/self/status", "rb") as status:
+            for line in status:
+                if line.startswith(b"RssAnon:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:  # no /proc: not Linux, or hidden
+        return None
+    return None

@@ -1,0 +1,200 @@
+"""What the documentation promises to list, it lists."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import typer.main
+from logagent import bundle, errors, sources
+from logagent.bundle import DEFAULT_BUNDLE, Bundle, Manifest
+from logagent.cli import app
+from logagent.embedding import EmbeddingConfig
+from logagent.explain import Word
+from logagent.groups import Group, Sighting
+from logagent.model import decode_arrays
+from logagent.paths import SourceProblem
+from logagent.records import group_record
+from logagent.times import TimeParser
+
+DOCS = Path(__file__).parents[2] / "docs"
+pytestmark = pytest.mark.skipif(
+    not DOCS.is_dir(), reason="docs/ is not here: the tests run without the repository around them"
+)
+
+
+def page(name: str) -> str:
+    path = DOCS / name
+    if not path.exists():
+        pytest.skip(f"docs/{name} is not here")
+    return path.read_text()
+
+
+def missing(names: object, text: str) -> list[str]:
+    """Return the names that stand nowhere in the text as code."""
+    return [name for name in map(str, names) if f"`{name}`" not in text]  # type: ignore[call-overload]  # any iterable
+
+
+def commands() -> Iterator[tuple[str, object]]:
+    """Yield (full name, command) of every command of the application."""
+    waiting = [("logagent", typer.main.get_command(app))]
+    while waiting:
+        name, command = waiting.pop()
+        yield name, command
+        below = getattr(command, "commands", {})
+        waiting += [(f"{name} {each}", found) for each, found in below.items()]
+
+
+COMMANDS = dict(commands())
+OPTIONS = sorted(
+    {
+        (name, option)
+        for name, command in COMMANDS.items()
+        for parameter in command.params  # type: ignore[attr-defined]  # a click command
+        for option in (*parameter.opts, *parameter.secondary_opts)
+        if option.startswith("-")
+    }
+)
+
+
+def section(command: str) -> str:
+    """Return the part of docs/cli.md under the command's heading."""
+    heading = re.escape(f"## `{command}`")
+    found = re.search(rf"^{heading}.*?(?=^## |\Z)", page("cli.md"), re.MULTILINE | re.DOTALL)
+    assert found, f"docs/cli.md has no heading ## `{command}`"
+    return found[0]
+
+
+def test_the_application_is_looked_at() -> None:
+    assert {"logagent scan", "logagent model info", "logagent model verify"} <= COMMANDS.keys()
+    assert ("logagent scan", "--sensitivity") in OPTIONS
+    assert ("logagent", "--version") in OPTIONS
+
+
+@pytest.mark.parametrize(
+    "command", sorted(name for name, each in COMMANDS.items() if not hasattr(each, "commands"))
+)
+def test_every_command_has_its_heading(command: str) -> None:
+    assert section(command)
+
+
+@pytest.mark.parametrize(("command", "option"), OPTIONS)
+def test_every_option_is_described_under_its_command(command: str, option: str) -> None:
+    assert re.search(rf"`[^`]*{re.escape(option)}(?![\w-])[^`]*`", section(command))
+
+
+def test_every_choice_of_an_option_is_named() -> None:
+    parameters = [each for command in COMMANDS.values() for each in command.params]  # type: ignore[attr-defined]  # likewise
+    choices = {
+        getattr(choice, "value", choice)
+        for parameter in parameters
+        for choice in getattr(parameter.type, "choices", ())
+    }
+    assert {"jsonl", "low", "numpy"} <= choices
+    assert [] == missing(choices, page("cli.md"))
+
+
+def exit_codes() -> set[int]:
+    constants = {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
+    classes = {
+        value.exit_code
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, errors.LogagentError)
+    }
+    return constants | classes
+
+
+@pytest.mark.parametrize("code", sorted(exit_codes()))
+def test_every_exit_code_is_in_the_table(code: int) -> None:
+    assert re.search(rf"^\| {code} \|", page("cli.md"), re.MULTILINE)
+
+
+def test_every_key_of_a_group_record_is_described() -> None:
+    first = Sighting("a", 1, 0, b"2026-03-14T07:16:01Z x")
+    last = Sighting("b", 9, 80, b"2026-03-14T07:16:02Z x")
+    group = Group("0" * 16, b"x", 0.9, first, last, 2)
+    record = group_record(group, TimeParser(), [Word("x", 1.0)], ["linux"], 0.9)
+
+    assert 16 == len(record)
+    assert [] == missing(record, page("cli.md"))
+
+
+def test_every_key_of_the_counters_is_described() -> None:
+    command = [sys.executable, "-m", "logagent", "scan", "-", "--stats", "json"]
+    done = subprocess.run(command, input=b"", capture_output=True, timeout=60)
+
+    assert [] == missing(json.loads(done.stderr), page("cli.md"))
+
+
+def test_every_kind_of_problem_is_described() -> None:
+    described = re.search(r"kind: str\n +\"\"\"(.*?)\"\"\"", _source_of(SourceProblem), re.DOTALL)
+    assert described
+    kinds = re.findall(r"[a-z]+(?:-[a-z]+)*", described[1].partition(":")[2])
+
+    assert "long-lines" in kinds
+    assert [] == missing(kinds, page("cli.md"))
+
+
+def _source_of(item: type) -> str:
+    return inspect.getsource(item)
+
+
+def test_the_limits_quoted_are_those_in_force() -> None:
+    text = page("cli.md")
+
+    assert f"{sources.Limits().max_ratio} times" in text
+    assert f"{sources.Limits().free_bytes >> 20} MiB" in text
+    assert f"{sources.Limits().max_line_bytes >> 10} KiB" in text
+
+
+def test_every_key_of_the_manifest_is_described() -> None:
+    text = page("bundle.md")
+    shipped = Bundle.load(DEFAULT_BUNDLE).manifest
+
+    assert [] == missing([item.name for item in fields(Manifest)], text)
+    assert [] == missing([item.name for item in fields(EmbeddingConfig)], text)
+    assert [] == missing(shipped.thresholds, text)
+    assert [] == missing(shipped.record, text)
+
+
+def test_every_part_and_every_array_of_a_bundle_is_described() -> None:
+    text = page("bundle.md")
+    shipped = Bundle.load(DEFAULT_BUNDLE)
+    arrays = {re.sub(r"\.\d+\.", ".N.", name) for name in decode_arrays(shipped.part("weights"))}
+
+    assert [] == missing(shipped.sizes(), text)
+    assert [] == missing(arrays, text)
+
+
+def test_the_limits_of_the_parts_are_those_in_force() -> None:
+    text = page("bundle.md")
+
+    for name, limit in bundle._PART_BYTES.items():
+        assert re.search(rf"^\| `{name}` \|.*\| {limit >> 20} MiB \|", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["cli.md", "bundle.md", "install.md", "papers.md"])
+def test_links_to_files_of_the_repository_lead_somewhere(name: str) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page(name))
+
+    assert [] == [link for link in links if not (DOCS / link).exists()]
+
+
+def test_every_module_and_test_named_in_the_table_of_papers_exists() -> None:
+    root = DOCS.parent
+    text = page("papers.md")
+    paths = set(re.findall(r"`((?:agent|build_model|tests|bench)/[\w/.]+)`", text))
+    named = set(re.findall(r"`((?:tests)/[\w/]+\.py)::(\w+)`", text))
+
+    assert paths
+    assert [] == sorted(path for path in paths if not (root / path).exists())
+    assert [] == sorted(
+        f"{path}::{test}" for path, test in named if f"def {test}(" not in (root / path).read_text()
+    )
