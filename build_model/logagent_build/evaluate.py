@@ -1,0 +1,295 @@
+"""How good a detector is: AUROC by lines, average precision, calibration, thresholds.
+
+The selection rule is leave-one-domain-out (`held_out`), in full or as its k-fold stand-in.
+`Target`s (BGL and the like) are looked at and never chosen by. Higher scores are anomalous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from logagent.bundle import Bundle
+from logagent.embedding import Embedding
+from logagent.model import load_backend
+
+from logagent_build.corpora import Domain, Phrase, Target
+from logagent_build.features import featurise
+from logagent_build.splits import folds, leave_out, without
+from logagent_build.train import Config, Language, fit, groups_of
+
+__all__ = [
+    "HeldOut",
+    "auroc",
+    "average_precision",
+    "bundle_scorer",
+    "calibrate",
+    "domain_auroc",
+    "held_out",
+    "summary",
+    "target_scores",
+    "thresholds",
+]
+
+Floats = npt.NDArray[np.float64]
+
+FALSE_ALARMS = {"low": 0.005, "normal": 0.02, "high": 0.08}
+"""Share of distinct normal templates of held-out domains that may be flagged, per sensitivity."""
+
+
+def auroc(positive: Floats, negative: Floats, scores: Floats) -> float:
+    """Return the area under the ROC curve, ties counted half; nan if a class is empty.
+
+    Args:
+        positive: anomalous lines behind each score, float64 (n,).
+        negative: normal lines behind each score, float64 (n,).
+        scores: float64 (n,).
+    """
+    _, inverse = np.unique(scores, return_inverse=True)
+    p = np.bincount(inverse, positive)
+    n = np.bincount(inverse, negative)
+    total = p.sum() * n.sum()
+    if total == 0:
+        return float("nan")
+    return float((p * (np.cumsum(n) - n / 2)).sum() / total)
+
+
+def average_precision(positive: Floats, negative: Floats, scores: Floats) -> float:
+    """Return the average precision, lines of equal score together; nan if a class is empty."""
+    _, inverse = np.unique(-scores, return_inverse=True)
+    p = np.bincount(inverse, positive)
+    n = np.bincount(inverse, negative)
+    if p.sum() == 0 or n.sum() == 0:
+        return float("nan")
+    precision = np.cumsum(p) / np.maximum(np.cumsum(p) + np.cumsum(n), 1e-12)
+    return float((p * precision).sum() / p.sum())
+
+
+def domain_auroc(domain: Domain, scores: Floats) -> float:
+    """Return the line-weighted AUROC, averaged over the domain's annotations."""
+    count = domain.count.astype(np.float64)
+    each = [
+        auroc(share * count, (1 - share) * count, scores)
+        for share in domain.positive.astype(np.float64)
+    ]
+    known = [value for value in each if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _any(domain: Domain) -> bool:  # noqa: ARG001  # the default of a callback
+    return True
+
+
+def _silent(done: float) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Predictions for domains by models that have never seen them."""
+
+    domains: list[Domain]
+    logits: list[Floats]
+    """Uncalibrated logits per domain, one per template."""
+    folds: int
+
+
+def held_out(
+    config: Config,
+    language: Language,
+    domains: Sequence[Domain],
+    *,
+    pairs: Domain | None,
+    phrases: Sequence[Phrase],
+    count: int,
+    seed: int,
+    train_on: Callable[[Domain], bool] = _any,
+    progress: Callable[[float], None] = _silent,
+) -> HeldOut:
+    """Train one model per fold and predict the domains it has not seen.
+
+    Args:
+        config: of the training.
+        language: tokenizer and word vectors; they see no label.
+        domains: all labelled domains.
+        pairs: minimal pairs; those that share a held-out template are left out.
+        phrases: the lexicon.
+        count: number of folds; ``len(domains)`` is true leave-one-domain-out.
+        seed: of the folds.
+        train_on: which domains may be trained on at all (the others are only predicted).
+        progress: told the share of the work done.
+    """
+    groups = groups_of(len(domains), config.groups, config.seed)
+    group_of = {domain.name: group for domain, group in zip(domains, groups, strict=True)}
+    logits: dict[str, Floats] = {}
+    for number, fold in enumerate(folds(len(domains), count, seed)):
+        train, test = leave_out(domains, fold)
+        train = [domain for domain in train if train_on(domain)]
+        seen = {template for domain in test for template in domain.templates}
+        model = fit(
+            config,
+            language,
+            train,
+            [group_of[domain.name] for domain in train],
+            pairs=without(pairs, seen) if pairs else None,
+            phrases=phrases,
+            progress=lambda done, number=number: progress((number + done) / count),  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        )
+        for domain in test:
+            features = featurise(language.tokenizer, domain.templates, language.embedding(config))
+            logits[domain.name] = model.logits(features)
+    return HeldOut(list(domains), [logits[domain.name] for domain in domains], count)
+
+
+def calibrate(result: HeldOut) -> tuple[float, float]:
+    """Return Platt's slope and offset: ``P(anomalous) = sigmoid(slope · logit + offset)``.
+
+    Fitted on held-out predictions, every domain with the same weight; Newton's method.
+    """
+    x = np.concatenate(result.logits)
+    y = np.concatenate([domain.soft for domain in result.domains]).astype(np.float64)
+    w = np.concatenate(
+        [np.full(len(domain.soft), 1 / len(domain.soft)) for domain in result.domains]
+    )
+    design = np.stack((x, np.ones_like(x)), axis=1)
+    parameters = np.zeros(2)
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-design @ parameters))
+        gradient = design.T @ (w * (p - y)) + 1e-6 * parameters
+        hessian = (design * (w * p * (1 - p))[:, None]).T @ design + 1e-6 * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        parameters -= step
+        if np.abs(step).max() < 1e-9:
+            break
+    slope, offset = (float(value) for value in parameters)
+    if slope <= 0:
+        raise ValueError("held-out predictions are no better than chance; nothing to calibrate")
+    return slope, offset
+
+
+def _calibrated(result: HeldOut, calibration: tuple[float, float]) -> list[Floats]:
+    slope, offset = calibration
+    return [1 / (1 + np.exp(-(slope * logits + offset))) for logits in result.logits]
+
+
+def thresholds(
+    result: HeldOut, calibration: tuple[float, float]
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Choose the thresholds: at most so many false alarms on systems never seen.
+
+    The rule: the lowest score at which at most `FALSE_ALARMS` of the distinct normal templates of
+    held-out domains, each domain with the same weight, are flagged.
+
+    Returns:
+        Thresholds by sensitivity, and for each what it gives on held-out domains.
+    """
+    scores = _calibrated(result, calibration)
+    flat = np.concatenate(scores)
+    weight = np.concatenate([np.full(len(s), 1 / len(s)) for s in scores])
+    anomalous = np.concatenate([domain.soft >= 0.5 for domain in result.domains])
+    severe = np.concatenate([domain.soft >= 0.98 for domain in result.domains])
+    normal = ~anomalous
+    order = np.argsort(-flat[normal])
+    share = np.cumsum(weight[normal][order]) / weight[normal].sum()
+    chosen, curve = {}, {}
+    for name, budget in FALSE_ALARMS.items():
+        at = int(np.searchsorted(share, budget, side="right"))  # the first that is too many
+        value = float(np.nextafter(np.float32(flat[normal][order][at]), np.float32(1)))
+        flagged = flat >= value
+        chosen[name] = value
+        true = (weight * (flagged & anomalous)).sum()
+        curve[name] = {
+            "threshold": value,
+            "false_alarm_share": float((weight * (flagged & normal)).sum() / weight[normal].sum()),
+            "recall": float(true / weight[anomalous].sum()),
+            "recall_severity_3": float(
+                (weight * (flagged & severe)).sum() / max(weight[severe].sum(), 1e-12)
+            ),
+            "precision": float(true / max((weight * flagged).sum(), 1e-12)),
+        }
+    return chosen, curve
+
+
+def summary(result: HeldOut, calibration: tuple[float, float]) -> dict[str, Any]:
+    """Return the figures of held-out predictions, for the record."""
+    scores = _calibrated(result, calibration)
+    per_domain = {
+        domain.name: round(domain_auroc(domain, logits), 4)
+        for domain, logits in zip(result.domains, result.logits, strict=True)
+    }
+    known = {name: value for name, value in per_domain.items() if not np.isnan(value)}
+    precision = [
+        average_precision(
+            domain.positive[0] * domain.count, (1 - domain.positive[0]) * domain.count, logits
+        )
+        for domain, logits in zip(result.domains, result.logits, strict=True)
+    ]
+    flat, soft = np.concatenate(scores), np.concatenate([d.soft for d in result.domains])
+    worst = min(known, key=known.__getitem__)
+    return {
+        "rule": (
+            "leave-one-domain-out"
+            if result.folds == len(result.domains)
+            else f"{result.folds}-fold over domains (pessimistic stand-in for leave-one-out)"
+        ),
+        "auroc_mean": round(float(np.mean(list(known.values()))), 4),
+        "auroc_worst": [worst, known[worst]],
+        "average_precision_mean": round(float(np.nanmean(precision)), 4),
+        "brier": round(float(((flat - soft) ** 2).mean()), 4),
+        "expected_calibration_error": round(_calibration_error(flat, soft >= 0.5), 4),
+        "auroc": known,
+    }
+
+
+def _calibration_error(scores: Floats, labels: npt.NDArray[np.bool_], bins: int = 15) -> float:
+    """Return the mean gap between score and share of anomalies over equal-width bins."""
+    at = np.minimum((scores * bins).astype(int), bins - 1)
+    count = np.bincount(at, minlength=bins)
+    gap = np.abs(np.bincount(at, scores, bins) - np.bincount(at, labels.astype(float), bins))
+    return float(gap.sum() / count.sum())
+
+
+def target_scores(
+    targets: Sequence[Target],
+    score: Callable[[list[bytes]], npt.NDArray[Any]],
+    chosen: dict[str, float],
+) -> dict[str, Any]:
+    """Look at targets: AUROC and average precision by lines, what the thresholds flag."""
+    figures: dict[str, Any] = {}
+    for target in targets:
+        distinct = sorted(set(target.templates))
+        value = dict(zip(distinct, score(distinct).astype(np.float64), strict=True))
+        scores = np.array([value[text] for text in target.templates])
+        labels = target.labels.astype(np.float64)
+        entry: dict[str, Any] = {"lines": len(labels), "anomalous": int(labels.sum())}
+        area = auroc(labels, 1 - labels, scores)
+        if not np.isnan(area):
+            entry["auroc"] = round(area, 4)
+            entry["average_precision"] = round(average_precision(labels, 1 - labels, scores), 4)
+        for name, threshold in chosen.items():
+            flagged = scores >= threshold
+            entry[name] = {
+                "false_alarm_share": round(float(flagged[labels == 0].mean()), 4)
+                if (labels == 0).any()
+                else None,
+                "recall": round(float(flagged[labels == 1].mean()), 4) if labels.any() else None,
+                "distinct_flagged": sum(int(value[text] >= threshold) for text in distinct),
+                "distinct": len(distinct),
+            }
+        figures[target.name] = entry
+    return figures
+
+
+def bundle_scorer(path: Path) -> Callable[[list[bytes]], npt.NDArray[Any]]:
+    """Return a function from templates to scores that runs the agent's own code."""
+    bundle = Bundle.load(path)
+    embedding, backend = Embedding.from_bundle(bundle), load_backend(bundle)
+
+    def score(templates: list[bytes]) -> npt.NDArray[Any]:
+        return backend.run(embedding.embed(templates))[0]
+
+    return score

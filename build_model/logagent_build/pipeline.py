@@ -1,0 +1,218 @@
+"""The stages put together: data in, one bundle and its record out. Needs the `build` extra."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from logagent.bundle import Bundle
+
+from logagent_build.corpora import (
+    Domain,
+    Phrase,
+    data_hash,
+    read_corpora,
+    read_loghub,
+    read_pairs,
+    read_phrases,
+    read_targets,
+)
+from logagent_build.evaluate import (
+    HeldOut,
+    bundle_scorer,
+    calibrate,
+    held_out,
+    summary,
+    target_scores,
+    thresholds,
+)
+from logagent_build.export import Exported, parity, write
+from logagent_build.teacher import word_vectors
+from logagent_build.tokenizer import train_tokenizer, vocabulary
+from logagent_build.train import Config, Language, fit, groups_of
+
+__all__ = ["Data", "Paths", "build", "leave_out_again", "look", "read"]
+
+QUICK_EPOCHS, QUICK_FOLDS = 2, 3
+_LICENCES = (
+    "Trained on this project's own corpora, minimal pairs and lexicon (written by a language "
+    "model for it). Word vectors come from all-MiniLM-L6-v2 (Apache "
+    "2.0). Loghub, fail2ban and the edge logs were only scored."
+)
+_LICENCES_LOGHUB = " Labels of loghub lines (research use, cite loghub) were trained on too."
+_RULE = (
+    "lowest score at which at most 0.5 % (low), 2 % (normal), 8 % (high) of the distinct normal "
+    "templates of held-out domains are flagged, every domain with the same weight"
+)
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where data are."""
+
+    corpora: Path
+    lexicon: Path
+    labels: Path
+    """``loghub_llm.tsv``."""
+    loghub: Path | None
+    """None does without loghub."""
+    looked_at: Path
+    """Folder with ``loghub`` and ``targets``: scored, never trained on."""
+    cache: Path
+    """Where the sentence encoder's vectors are kept between runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What there is to train on."""
+
+    domains: list[Domain]
+    pairs: Domain | None
+    phrases: list[Phrase]
+    language: Language
+    with_loghub: bool
+    """Whether loghub's domains are trained on; if not, they are only predicted."""
+
+    def trainable(self, domain: Domain) -> bool:
+        """Tell whether a domain may be trained on."""
+        return self.with_loghub or domain.source == "corpora"
+
+
+def read(paths: Paths, *, with_loghub: bool) -> Data:
+    """Read data and make the tokenizer, from the project's own texts only.
+
+    Sums over threads come in another order: one thread, so that a seed repeats a run.
+    """
+    torch.set_num_threads(1)
+    domains = read_corpora(paths.corpora)
+    phrases = read_phrases(paths.lexicon)
+    texts = [text for domain in domains for text in domain.templates]
+    tokenizer = train_tokenizer(texts, [phrase.text for phrase in phrases])
+    words = vocabulary(tokenizer)
+    language = Language(tokenizer, words, word_vectors(words, paths.cache))
+    if paths.loghub is not None and paths.loghub.is_dir() and paths.labels.exists():
+        domains += read_loghub(paths.loghub, paths.labels)
+    return Data(domains, read_pairs(paths.corpora), phrases, language, with_loghub)
+
+
+def _held_out(config: Config, data: Data, folds: int, progress: Progress) -> HeldOut:
+    folds = min(folds, len(data.domains)) or len(data.domains)
+    return held_out(
+        config,
+        data.language,
+        data.domains,
+        pairs=data.pairs,
+        phrases=data.phrases,
+        count=folds,
+        seed=config.seed,
+        train_on=data.trainable,
+        progress=lambda done: progress(f"{folds} folds", done),
+    )
+
+
+def build(
+    output: Path,
+    paths: Paths,
+    progress: Progress,
+    *,
+    seed: int,
+    folds: int,
+    with_loghub: bool,
+    quick: bool,
+) -> dict[str, Any]:
+    """Train, calibrate, quantise, compare and write one bundle.
+
+    Returns:
+        The record, which the bundle's manifest holds too.
+    """
+    config = Config(seed=seed)
+    if quick:
+        config = dataclasses.replace(config, epochs=QUICK_EPOCHS)
+        folds = QUICK_FOLDS
+    data = read(paths, with_loghub=with_loghub)
+    result = _held_out(config, data, folds, progress)
+    sources = [domain for domain in data.domains if data.trainable(domain)]
+    groups = groups_of(len(sources), config.groups, seed)
+    model = fit(
+        config,
+        data.language,
+        sources,
+        groups,
+        pairs=data.pairs,
+        phrases=data.phrases,
+        progress=lambda done: progress("final model", done),
+    )
+    calibration = calibrate(result)
+    chosen, curve = thresholds(result, calibration)
+    exported = Exported(model, data.language, calibration)
+    checked = [text for domain in sources for text in domain.templates[:4]]
+    record: dict[str, Any] = {
+        "commit": _commit(),
+        "command": f"logagent-build train --seed {seed} --folds {folds}"
+        + " --train-on-loghub" * with_loghub
+        + " --no-loghub" * (paths.loghub is None)
+        + " --quick" * quick,
+        "config": dataclasses.asdict(config),
+        "data": {
+            "corpora": data_hash(paths.corpora.glob("*.tsv")),
+            "lexicon": data_hash(paths.lexicon.glob("*.tsv")),
+            "trained_on_loghub": with_loghub,
+            "domains": [domain.name for domain in sources],
+            "templates": sum(len(domain.templates) for domain in sources),
+        },
+        "licences": _LICENCES + _LICENCES_LOGHUB * with_loghub,
+        "held_out": summary(result, calibration),
+        "thresholds": {"rule": _RULE, "held_out": curve},
+        "parity": parity(model, data.language, exported, checked),
+    }
+    heads = [
+        "+".join(d.name for d, group in zip(sources, groups, strict=True) if group == head)
+        for head in range(config.groups)
+    ]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write(output, exported.manifest(output.stem, chosen, heads, record), exported)
+    record["targets_looked_at_only"] = look(output, paths.looked_at)
+    write(output, exported.manifest(output.stem, chosen, heads, record), exported)
+    return record
+
+
+def look(bundle: Path, looked_at: Path) -> dict[str, Any]:
+    """Score the targets that are there with a bundle, through the agent's own code."""
+    chosen = Bundle.load(bundle).manifest.thresholds
+    return target_scores(read_targets(looked_at), bundle_scorer(bundle), chosen)
+
+
+def leave_out_again(
+    bundle: Path, paths: Paths, progress: Progress, *, folds: int
+) -> dict[str, Any]:
+    """Train a bundle's configuration again with domains left out.
+
+    Args:
+        bundle: whose configuration.
+        paths: of the data.
+        progress: told of the work done.
+        folds: number of folds; 0 is one per domain.
+    """
+    record = Bundle.load(bundle).manifest.record
+    raw = dict(record["config"])
+    config = Config(**(raw | {"hidden": tuple(raw["hidden"])}))
+    data = read(paths, with_loghub=bool(record["data"]["trained_on_loghub"]))
+    result = _held_out(config, data, folds, progress)
+    return summary(result, calibrate(result))
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(  # a constant command
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:  # no git on this machine
+        return "unknown"
+    return done.stdout.strip() or "unknown"
