@@ -1,4 +1,4 @@
-"""Anomalous lines, grouped by template and ranked by score × novelty.
+"""Anomalous lines, grouped by what they say and ranked by score × novelty.
 
 Guarantees: at most `capacity` groups are held; when more turn up, the lower-ranked half is let go
 and counted, never silently. A group knows its first and its last line. Memory: O(capacity) groups
@@ -42,16 +42,19 @@ class Sighting:
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """The anomalous lines that share a template."""
+    """The anomalous lines that say the same."""
 
     id: str
     """Stable: of the first line's source and offset (`record_id`)."""
     template: bytes
+    """Of the first line."""
     score: float
-    """In [0, 1], 1 is anomalous."""
+    """The highest of its lines, in [0, 1], 1 is anomalous."""
     first: Sighting
     last: Sighting
     count: int = 0
+    key: bytes = b""
+    """What its lines have in common: the template, with names that hold an identifier masked."""
     latest: _Recent | None = field(default=None, repr=False)
     """The block that holds the last line, while `last` is not written down yet."""
     shown: int = 0
@@ -114,7 +117,8 @@ class GroupTable:
             if not verdict.anomalous:
                 continue
             self.anomalous_lines += count
-            group = self._groups.get(verdict.template)
+            key = verdict.group or verdict.template
+            group = self._groups.get(key)
             if group is None:
                 sighting = _sighting(recent, verdicts.index(verdict))
                 group = Group(
@@ -123,10 +127,12 @@ class GroupTable:
                     verdict.score,
                     sighting,
                     sighting,
+                    key=key,
                 )
-                self._groups[verdict.template] = group
+                self._groups[key] = group
                 new.append(group)
             group.count += count
+            group.score = max(group.score, verdict.score)
             group.latest = recent
             recent.groups.append(group)
         if recent.groups:
@@ -135,7 +141,7 @@ class GroupTable:
                 self._settle(self._recent.popleft())
             if len(self._groups) > self.capacity:
                 self._shrink()
-        return [group for group in new if group.template in self._groups]
+        return [group for group in new if group.key in self._groups]
 
     def settle(self) -> None:
         """Write down the last line of every group."""
@@ -147,19 +153,20 @@ class GroupTable:
         waiting = [group for group in recent.groups if group.latest is recent]
         if not waiting:
             return
-        last: dict[bytes, int] = {}  # a template may have had two verdicts in one block
+        last: dict[bytes, int] = {}  # a group may have several verdicts in one block
         for verdict, index in dict(
             zip(recent.verdicts, range(len(recent.verdicts)), strict=True)
         ).items():
-            last[verdict.template] = max(index, last.get(verdict.template, 0))
+            key = verdict.group or verdict.template
+            last[key] = max(index, last.get(key, 0))
         for group in waiting:
-            group.last = _sighting(recent, last[group.template])
+            group.last = _sighting(recent, last[group.key])
             group.latest = None
 
     def _shrink(self) -> None:
         kept = self.ranked()[: self.capacity // 2]
         self.dropped_groups += len(self._groups) - len(kept)
-        self._groups = {group.template: group for group in kept}
+        self._groups = {group.key: group for group in kept}
 
     def __iter__(self) -> Iterator[Group]:
         return iter(self._groups.values())

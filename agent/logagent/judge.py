@@ -18,6 +18,7 @@ at these capacities, and not on purpose, since Python's hash of bytes is seeded 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
@@ -40,6 +41,9 @@ TEMPLATE_CAPACITY = 5_400
 _STREAK_BLOCKS = 32
 _SKIP_BLOCKS = 256
 TEMPLATE_BYTES = 512  # [bytes] of a template kept for display
+# A name with a masked identifier in it: pod "web-*-xkvd" and node "pool-*-q7b" are one of many, and
+# their unmasked rests vary as well. Masked as a whole for grouping, never for the score.
+_COMPOUND = re.compile(rb"[^\s\"'`=,;:()\[\]{}<>|]*\*[^\s\"'`=,;:()\[\]{}<>|]*")
 
 
 class TemplateScorer(Protocol):
@@ -60,6 +64,8 @@ class Verdict:
     """Whether the score reached the threshold."""
     template: bytes
     """The masked line, cut to `TEMPLATE_BYTES`; empty for the shared `NORMAL`."""
+    group: bytes = b""
+    """What its lines are grouped by; empty means the template."""
 
 
 NORMAL: Final = Verdict(0.0, False, b"")
@@ -232,4 +238,5 @@ class Judge:
         anomalous = score >= self._threshold
         if not anomalous and not self._keep_normal:
             return NORMAL
-        return Verdict(score, anomalous, template[:TEMPLATE_BYTES])
+        shown = template[:TEMPLATE_BYTES]
+        return Verdict(score, anomalous, shown, _COMPOUND.sub(b"*", shown) if anomalous else b"")

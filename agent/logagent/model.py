@@ -7,7 +7,7 @@ a monotone calibration. It lies in [0, 1]; 1 is anomalous.
 * `OnnxBackend` runs the bundle's ONNX graph on onnxruntime (nothing else imports it);
 * `NumpyBackend` runs the same weights on numpy, where onnxruntime has no wheel (32-bit ARM, musl).
 
-Guarantees: both give the same score to 1e-4 (tests hold 1e-5); the score of a line does not
+Guarantees: both give the same score to 1e-4; the score of a line does not
 depend on the lines beside it, up to the same. Weights are INT8 with one scale per output, and are
 widened to float32 once, at load: about 1.6 MB for 0.4 M parameters.
 """

@@ -72,3 +72,18 @@ def test_caches_of_any_size_change_no_verdict(blocks: list[list[bytes]], capacit
         fresh, _ = judge()
         expected = [flags(fresh, line)[0] for line in lines]
         assert expected == flags(small, *lines)
+
+
+def test_lines_about_different_instances_of_a_thing_are_one_group_with_their_own_scores() -> None:
+    judged, scorer = judge()
+    lines = [
+        b'sync failed for pod="web-6b5f6db455-xkvd" on node="pool-9b502d96-dkbf"',
+        b'sync failed for pod="api-7c6a1d9f44-abcx" on node="pool-1dd4c01a-qhzz"',
+        b'sync failed for pod="web-6b5f6db455-xkvd" on disk="pool-9b502d96-dkbf"',
+    ]
+    first, second, third = judged.judge(Block(b"\n".join(lines), 1, 0))
+
+    assert 3 == len(scorer.asked)
+    assert b'sync failed for pod="*" on node="*"' == first.group == second.group
+    assert first.template != second.template
+    assert third.group != first.group
