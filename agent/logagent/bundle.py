@@ -26,7 +26,6 @@ from typing import Any
 import msgpack
 
 from logagent.errors import BundleError
-from logagent.files import replace
 
 __all__ = ["DEFAULT_BUNDLE", "FORMAT", "Bundle", "Manifest", "write_bundle"]
 
@@ -244,4 +243,6 @@ def write_bundle(path: str | Path, manifest: Manifest, parts: Mapping[str, bytes
     body = [msgpack.packb(header)]
     for data in everything.values():
         body += [b"\xc6" + len(data).to_bytes(4, "big"), data]
+    from logagent.files import replace  # what only writers need stays out of the agent's memory
+
     replace(Path(path), b"".join(body))

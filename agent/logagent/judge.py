@@ -32,9 +32,9 @@ from logagent.normalise import templates
 __all__ = ["NORMAL", "Judge", "TemplateScorer", "Verdict"]
 
 # Entries per generation. Sixteen systems' logs mixed have about 5,000 fast keys.
-FAST_CAPACITY = 10_900  # two thirds of 16,384: what a dict of 0.3 MB holds without growing
-LOOSE_CAPACITY = 5_400  # likewise, of 8,192
-TEMPLATE_CAPACITY = 5_400
+FAST_CAPACITY = 5_400  # two thirds of 8,192: what a dict of 0.15 MB holds without growing
+LOOSE_CAPACITY = 2_700  # likewise, of 4,096
+TEMPLATE_CAPACITY = 2_700
 # Logs full of fresh identifiers (UUIDs in every line) miss every fast key and hit every loose one.
 # After so many blocks of that in a row, that many are judged by loose keys at once; then one block
 # is tried again.
@@ -71,6 +71,8 @@ class Verdict:
 NORMAL: Final = Verdict(0.0, False, b"")
 """Stands for every normal line, unless the caller wants each one's score."""
 
+
+_NORMAL_PAIRS: Final = ((NORMAL, False), (NORMAL, True))
 
 _Entry: TypeAlias = Verdict | CodePlaces
 """What a fast key leads to: its verdict, or where to find the number that decides it."""
@@ -200,9 +202,9 @@ class Judge:
             texts = lines()
             masked = templates([texts[index] for index in misses])
             verdicts = self.judge_templates(masked.templates)
-            for index, pair in zip(
-                misses, zip(verdicts, masked.coded.tolist(), strict=True), strict=True
-            ):
+            for index, verdict, coded in zip(misses, verdicts, masked.coded.tolist(), strict=True):
+                # One shared pair for all normal lines: a cache full of them stays small.
+                pair = _NORMAL_PAIRS[coded] if verdict is NORMAL else (verdict, coded)
                 found[index] = pair
                 self._by_loose_key.add(keys[index], pair)
         return found, len(misses)  # type: ignore[return-value]  # no None
@@ -239,4 +241,5 @@ class Judge:
         if not anomalous and not self._keep_normal:
             return NORMAL
         shown = template[:TEMPLATE_BYTES]
-        return Verdict(score, anomalous, shown, _COMPOUND.sub(b"*", shown) if anomalous else b"")
+        named = anomalous and b"*" in shown
+        return Verdict(score, anomalous, shown, _COMPOUND.sub(b"*", shown) if named else b"")

@@ -94,8 +94,10 @@ def loose_keys(block: bytes) -> list[bytes]:
     return marked.tobytes().translate(None, b"\0").split(b"\n")[1:-1]
 
 
-_CODE_IN_KEY = re.compile(rb"([A-Za-z]+[^0-9A-Za-z\x80-\xff]{1,3})([\x90-\x99]+)")
-_DIGITS_HERE = re.compile(rb"\d*")
+_CODE_IN_KEY = re.compile(rb"[\x90-\x99]+")
+_ANCHOR = re.compile(rb"[A-Za-z]+[^0-9A-Za-z\x80-\xff]{1,3}\Z")
+_ANCHOR_BYTES = 24  # [bytes] before a code that are looked at; part of a long word will do
+_DIGITS_HERE = re.compile(rb"-?(\d*)")  # loose keys have lost the sign as well
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,10 +113,16 @@ class CodePlaces:
     @classmethod
     def find(cls, line: bytes, loose_key: bytes) -> CodePlaces | None:
         """Return the places in `line`, or None if they cannot be found again by their text."""
-        found = _CODE_IN_KEY.findall(loose_key)
-        places = cls(tuple(anchor for anchor, _ in found))
-        codes = tuple(bytes(byte - _CODE_MARK for byte in code) for _, code in found)
-        return places if found and places.read(line) == codes else None
+        anchors, codes = [], []
+        for code in _CODE_IN_KEY.finditer(loose_key):
+            before = loose_key[max(code.start() - _ANCHOR_BYTES, 0) : code.start()]
+            anchor = _ANCHOR.search(before)
+            if anchor is None:
+                return None
+            anchors.append(anchor[0])
+            codes.append(bytes(byte - _CODE_MARK for byte in code[0]))
+        places = cls(tuple(anchors))
+        return places if anchors and places.read(line) == tuple(codes) else None
 
     def read(self, line: bytes) -> tuple[bytes, ...]:
         """Return the digits found after each anchor; empty where there are none."""
@@ -125,5 +133,5 @@ class CodePlaces:
             if at < 0:
                 return ()
             at += len(anchor)
-            codes.append(_DIGITS_HERE.match(line, at)[0])  # type: ignore[index]  # always matches
+            codes.append(_DIGITS_HERE.match(line, at)[1])  # type: ignore[index]  # always matches
         return tuple(codes)
