@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="training needs the [build] extra")
+
 from logagent.bundle import Bundle
 from logagent_build import cli, pipeline
 from typer.testing import CliRunner

@@ -6,6 +6,9 @@ import math
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="training needs the [build] extra")
+
 from hypothesis import given
 from hypothesis import strategies as st
 from logagent_build.corpora import Domain

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="training needs the [build] extra")
+
 import torch
 from logagent_build.network import reverse_gradient
 from logagent_build.objectives import (

@@ -1,10 +1,5 @@
-from collections import Counter
-
-import pytest
-
-pytest.importorskip("torch", reason="needs the [build] extra")
-
 import itertools
+from collections import Counter
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="training needs the [build] extra")
+
 import torch
 from logagent.bundle import Bundle
 from logagent.embedding import Embedding
