@@ -119,7 +119,7 @@ def totals_line(totals: Totals, groups: int, anomalous_lines: int, dropped: int)
     if totals.cut_lines:
         parts.append(f"{totals.cut_lines:,} over-long lines cut")
     if totals.problem_count:
-        parts.append(f"{totals.problem_count:,} problems with sources")
+        parts.append(f"{totals.problem_count:,} problem{_s(totals.problem_count)} with sources")
     return "; ".join(parts)
 
 
