@@ -133,8 +133,9 @@ class GroupTable:
                 new.append(group)
             group.count += count
             group.score = max(group.score, verdict.score)
-            group.latest = recent
-            recent.groups.append(group)
+            if group.latest is not recent:  # a group may have several verdicts in one block
+                group.latest = recent
+                recent.groups.append(group)
         if recent.groups:
             self._recent.append(recent)
             if len(self._recent) > _RECENT_BLOCKS:
