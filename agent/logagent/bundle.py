@@ -3,7 +3,7 @@
 A bundle is a stream of msgpack objects (docs/bundle.md): first a header map, then one binary
 object per part, in the header's order::
 
-    {"logagent": "bundle", "format": [1, 0], "parts": [[name, bytes, sha256], …]}
+    {"logagent": "bundle", "format": [2, 0], "parts": [[name, bytes, sha256], …]}
     <manifest> <tokenizer> <table> <weights> <onnx>
 
 Guarantees: nothing of a bundle is used before every size and every SHA-256 was checked; sizes are
@@ -30,7 +30,7 @@ from logagent.errors import BundleError
 __all__ = ["DEFAULT_BUNDLE", "FORMAT", "Bundle", "Manifest", "write_bundle"]
 
 DEFAULT_BUNDLE = Path(__file__).parent / "data" / "default.bundle"
-FORMAT = (1, 0)  # (major, minor): another major is refused, a newer minor only adds parts or keys
+FORMAT = (2, 0)  # (major, minor): another major is refused, a newer minor only adds parts or keys
 
 _HEADER_BYTES = 16 * 1024  # [bytes] largest header: a few hundred in practice
 _PART_BYTES = {  # [bytes] largest size of each part this agent reads
@@ -54,11 +54,15 @@ class Manifest:
     normaliser: int
     """`logagent.normalise.NORMALISER_VERSION` the model was trained with."""
     embedding: dict[str, Any]
-    """Parameters of `logagent.embedding.Embedding` (rows, dim, n-grams, …)."""
+    """Shape of the embedding: `logagent.embedding.EmbeddingConfig`."""
     thresholds: dict[str, float]
     """Score at or above which a line is anomalous, by sensitivity: low, normal, high."""
     domains: list[str]
     """Names of the source systems, in the order of the detector's heads."""
+    categories: list[str] = field(default_factory=list)
+    """Kinds of anomaly that `logagent.kinds` tells apart; empty without that model."""
+    systems: list[str] = field(default_factory=list)
+    """Training systems that `logagent.kinds` tells apart; likewise."""
     record: dict[str, Any] = field(default_factory=dict)
     """How it was made: commit, data, seeds, configuration, scores, parity."""
 
@@ -81,9 +85,13 @@ class Manifest:
             "embedding": dict,
             "thresholds": dict,
             "domains": list,
+            "categories": list,
+            "systems": list,
             "record": dict,
         }
         known = {item.name for item in fields(cls)}
+        raw.setdefault("categories", [])
+        raw.setdefault("systems", [])
         for name in known:
             if not isinstance(raw.get(name), types[name]) or isinstance(raw[name], bool):
                 raise ValueError(f"the manifest has no usable {name!r}")
@@ -92,8 +100,9 @@ class Manifest:
             isinstance(value, float) and 0 <= value <= 1 for value in thresholds.values()
         ):
             raise ValueError("the manifest's thresholds are not scores in [0, 1]")
-        if not all(isinstance(name, str) for name in raw["domains"]):
-            raise ValueError("the manifest's domains are not names")
+        for names in ("domains", "categories", "systems"):
+            if not all(isinstance(name, str) for name in raw[names]):
+                raise ValueError(f"the manifest's {names} are not names")
         return cls(**{name: raw[name] for name in known})
 
 

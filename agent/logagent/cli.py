@@ -220,6 +220,8 @@ def model_info(bundle: BundleOption = None) -> None:
             "thresholds": manifest.thresholds,
             "embedding": manifest.embedding,
             "domains": manifest.domains,
+            "categories": manifest.categories,
+            "systems": manifest.systems,
             "record": manifest.record,
         }
         typer.echo(json.dumps(facts, indent=2, ensure_ascii=True))
@@ -233,11 +235,12 @@ def model_verify(bundle: BundleOption = None) -> None:
     """Check a bundle's checksums and that the model loads; exit with 3 if it does not."""
 
     def verify() -> int:
+        from logagent.kinds import Kinds
         from logagent.scorer import Scorer
 
         loaded = Bundle.load(bundle or DEFAULT_BUNDLE)
         scorer = Scorer(loaded)
-        scorer.scores([b"a line"])
+        Kinds(loaded).of(scorer.embedding.embed([b"a line"])[0])
         size = size_text(sum(loaded.sizes().values()))
         typer.echo(f"{printable(str(loaded.path))}: good ({size}, backend {scorer.backend.name})")
         return EXIT_OK

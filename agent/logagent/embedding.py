@@ -1,7 +1,12 @@
-"""Templates to vectors: hashed uni- and bi-grams of subwords, rows of an int8 table, summed.
+"""Templates to vectors: tokens and hashed pairs of tokens, rows of two int8 tables, summed.
+
+A token's row is wide: it carries meaning. A bigram's is two numbers: there are so many that a
+wide row would only remember the training lines (docs/experiments.md), and narrow ones leave room
+for a million, so that hardly two bigrams share one. The last column of both tables is one number
+of the vector: what the line's tokens and bigrams add up to in a linear model.
 
 The one definition of the embedding: the agent runs it, and `logagent_build` trains the table
-through the same tokenizer and the same `feature_rows`.
+through the same tokenizer and the same `bigram_rows`.
 
 Guarantees:
 
@@ -16,7 +21,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import chain
 from typing import Any
 
@@ -33,12 +38,12 @@ from logagent.errors import BundleError
 from logagent.model import decode_arrays
 from logagent.words import plain_words
 
-__all__ = ["Embedding", "EmbeddingConfig", "feature_rows", "pool", "token_ids"]
+__all__ = ["Embedding", "EmbeddingConfig", "bigram_rows", "pool", "sum_rows", "token_ids"]
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 
-_CHUNK_LINES = 32  # lines per pass: 32 x 191 features x 128 columns = 0.8 MB of gathered rows
+_CHUNK_LINES = 32  # lines per pass: 32 x 96 tokens x 128 columns = 0.4 MB of gathered rows
 _CACHED_WORDS = 500  # whole words whose pieces the tokenizer remembers, about 0.2 MB
 _UNKNOWN = 0  # id of the token that stands for a line without any
 
@@ -47,16 +52,28 @@ _UNKNOWN = 0  # id of the token that stands for a line without any
 class EmbeddingConfig:
     """Shape of an embedding; `to_dict` and `from_dict` are the manifest's ``embedding``."""
 
-    rows: int
-    """Rows of the table; the first `vocabulary` are the tokens', the rest the bigrams'."""
-    dim: int
-    """Columns of the table."""
     vocabulary: int
-    """Tokens of the tokenizer."""
+    """Tokens of the tokenizer: rows of the first table."""
+    token_dim: int
+    """Columns of a token's row, the shared one included."""
+    bigram_rows: int
+    """Rows of the second table, which bigrams are hashed into."""
+    bigram_dim: int
+    """Columns of a bigram's row, the shared one included."""
     max_tokens: int = 96
     """Tokens kept of a line."""
     max_chars: int = 1024
     """Bytes read of a line."""
+
+    @property
+    def dim(self) -> int:
+        """Width of a line's vector: the shared column counts once."""
+        return self.token_dim + self.bigram_dim - 1
+
+    @property
+    def table_bytes(self) -> int:
+        """Bytes of both tables."""
+        return self.vocabulary * self.token_dim + self.bigram_rows * self.bigram_dim
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `from_dict` reads."""
@@ -70,14 +87,12 @@ class EmbeddingConfig:
             ValueError: a number is missing, not an integer or out of range.
         """
         values = {}
-        for name in ("rows", "dim", "vocabulary", "max_tokens", "max_chars"):
-            value = raw.get(name)
+        for item in fields(cls):
+            value = raw.get(item.name)
             if not isinstance(value, int) or not 0 < value <= 1 << 24:
-                raise ValueError(f"embedding: {name} is {value!r}")
-            values[name] = value
-        if values["rows"] <= values["vocabulary"]:
-            raise ValueError("embedding: no rows are left for bigrams")
-        if values["max_tokens"] > 4096 or values["dim"] > 4096:
+                raise ValueError(f"embedding: {item.name} is {value!r}")
+            values[item.name] = value
+        if max(values["max_tokens"], values["token_dim"], values["bigram_dim"]) > 4096:
             raise ValueError("embedding: more tokens or columns than any agent would bear")
         return cls(**values)
 
@@ -96,27 +111,21 @@ def token_ids(
     return np.fromiter(chain.from_iterable(ids), np.int64, int(lengths.sum())), lengths
 
 
-def feature_rows(
-    ids: Ids, lengths: Ids, vocabulary: int, rows: int
-) -> tuple[npt.NDArray[np.int64], Ids]:
-    """Return the table rows of lines: token, bigram, token, bigram, …, token.
+def bigram_rows(ids: Ids, lengths: Ids, rows: int) -> Ids:
+    """Return the rows of every pair of neighbouring tokens.
 
     Args:
         ids: tokens of all lines, int64 (t,).
         lengths: tokens of each line, int64 (n,), all at least 1.
-        vocabulary: ids below it are tokens.
-        rows: rows of the table; bigrams are hashed into [vocabulary, rows).
+        rows: rows of the bigrams' table.
 
     Returns:
-        Rows of all lines, int64 (2 t - n,), and where each line's start, int64 (n,).
+        int64 (t - n,): each line has one less than it has tokens.
     """
-    both = np.empty(2 * len(ids), np.int64)
-    both[0::2] = ids
-    both[1:-1:2] = vocabulary + _mix(ids[:-1], ids[1:]) % np.uint32(rows - vocabulary)
-    ends = np.cumsum(lengths)
-    last = np.zeros(len(both), bool)
-    last[2 * ends - 1] = True  # the pair that would join two lines
-    return both[~last], 2 * (ends - lengths) - np.arange(len(lengths))
+    hashed = (_mix(ids[:-1], ids[1:]) % np.uint32(rows)).astype(np.int64)
+    inside = np.ones(len(hashed), bool)
+    inside[np.cumsum(lengths)[:-1] - 1] = False  # the pairs that would join two lines
+    return hashed[inside]
 
 
 def _mix(left: Ids, right: Ids) -> npt.NDArray[np.uint32]:
@@ -131,19 +140,54 @@ def _mix(left: Ids, right: Ids) -> npt.NDArray[np.uint32]:
     return mixed
 
 
-def pool(sums: npt.NDArray[Any], count: npt.NDArray[Any], scale: Floats) -> Floats:
-    """Turn integer sums into an embedding: ``sum · scale / √count``.
+def pool(
+    tokens: npt.NDArray[Any],
+    bigrams: npt.NDArray[Any],
+    lengths: npt.NDArray[Any],
+    counts: npt.NDArray[Any],
+    scale: Floats,
+) -> Floats:
+    """Turn integer sums into an embedding: ``sum · scale / √count``, part by part.
 
     Args:
-        sums: summed rows, integers (n, dim).
-        count: features of each line, integers (n,).
-        scale: float32 (dim,).
+        tokens: summed rows of tokens, integers (n, token_dim).
+        bigrams: summed rows of bigrams, integers (n, bigram_dim).
+        lengths: tokens of each line, integers (n,), all at least 1.
+        counts: bigrams of each line, integers (n,).
+        scale: float32 (dim,): tokens' columns, bigrams' columns, the shared column.
+
+    Returns:
+        float32 (n, dim).
     """
-    root: Floats = np.sqrt(count.astype(np.float32))  # (n,)
-    summed: Floats = sums.astype(np.float32)
-    summed /= root[:, None]
-    summed *= scale
-    return summed
+    first, second = tokens.shape[1] - 1, bigrams.shape[1] - 1
+    out = np.empty((len(tokens), first + second + 1), np.float32)
+    out[:, :first] = tokens[:, :-1]
+    out[:, :first] /= np.sqrt(lengths.astype(np.float32))[:, None]
+    out[:, first:-1] = bigrams[:, :-1]
+    out[:, first:-1] /= np.sqrt(np.maximum(counts, 1).astype(np.float32))[:, None]
+    out[:, -1] = tokens[:, -1] + bigrams[:, -1]
+    out[:, -1] /= np.sqrt((lengths + counts).astype(np.float32))
+    out *= scale
+    return out
+
+
+def sum_rows(table: npt.NDArray[Any], rows: Ids, counts: Ids) -> npt.NDArray[np.int32]:
+    """Sum the rows of each line.
+
+    Args:
+        table: int8 (r, columns).
+        rows: of all lines, int64 (f,).
+        counts: rows of each line, int64 (n,); may be 0.
+
+    Returns:
+        int32 (n, columns).
+    """
+    out = np.zeros((len(counts), table.shape[1]), np.int32)
+    some = np.flatnonzero(counts)  # `reduceat` has no empty sums
+    if len(some):
+        starts = np.cumsum(counts) - counts
+        out[some] = np.add.reduceat(table[rows], starts[some], axis=0, dtype=np.int32)
+    return out
 
 
 class Embedding:
@@ -160,7 +204,7 @@ class Embedding:
 
         Args:
             tokenizer: JSON of a `tokenizers.Tokenizer`.
-            table: int8, C order, rows x dim.
+            table: int8, C order: the tokens' rows, then the bigrams'.
             scale: what one unit of each column is worth, float32 (dim,).
             config: shapes.
 
@@ -176,13 +220,16 @@ class Embedding:
                 f"the tokenizer has {self._tokenizer.get_vocab_size()} tokens, "
                 f"the table's first {config.vocabulary} rows are tokens"
             )
-        if len(table) != config.rows * config.dim or scale.shape != (config.dim,):
-            raise ValueError("the table's size is not rows x dim, or it has another scale")
+        if len(table) != config.table_bytes or scale.shape != (config.dim,):
+            raise ValueError("the table's size is not rows x columns, or it has another scale")
         if hasattr(self._tokenizer.model, "_resize_cache"):  # BPE: remembers 10,000 words, 3 MB
             self._tokenizer.model._resize_cache(_CACHED_WORDS)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._table = np.frombuffer(table, np.int8).reshape(config.rows, config.dim)
+        both = np.frombuffer(table, np.int8)
+        split = config.vocabulary * config.token_dim
+        self._tokens = both[:split].reshape(config.vocabulary, config.token_dim)
+        self._bigrams = both[split:].reshape(config.bigram_rows, config.bigram_dim)
         self._scale = scale.astype(np.float32)
         self.config = config
 
@@ -223,6 +270,12 @@ class Embedding:
         return out
 
     def _embed_ids(self, ids: Ids, lengths: Ids) -> Floats:
-        rows, starts = feature_rows(ids, lengths, self.config.vocabulary, self.config.rows)
-        sums = np.add.reduceat(self._table[rows], starts, axis=0, dtype=np.int32)  # (n, dim)
-        return pool(sums, 2 * lengths - 1, self._scale)
+        pairs = bigram_rows(ids, lengths, self.config.bigram_rows)
+        counts = lengths - 1
+        return pool(
+            sum_rows(self._tokens, ids, lengths),
+            sum_rows(self._bigrams, pairs, counts),
+            lengths,
+            counts,
+            self._scale,
+        )

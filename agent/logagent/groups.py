@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from logagent.blocks import Block
 from logagent.judge import NORMAL, Verdict
+from logagent.traces import Trace, below
 
 __all__ = ["Group", "GroupTable", "Sighting", "record_id"]
 
@@ -53,6 +54,8 @@ class Group:
     first: Sighting
     last: Sighting
     count: int = 0
+    trace: Trace = field(default_factory=Trace)
+    """The stack trace below the first line."""
     key: bytes = b""
     """What its lines have in common: the template, with names that hold an identifier masked."""
     latest: _Recent | None = field(default=None, repr=False)
@@ -97,7 +100,12 @@ class GroupTable:
         return len(self._groups)
 
     def add(
-        self, source: str, fingerprint: bytes, block: Block, verdicts: list[Verdict]
+        self,
+        source: str,
+        fingerprint: bytes,
+        block: Block,
+        verdicts: list[Verdict],
+        joined: int = 0,
     ) -> list[Group]:
         """Count a block's anomalous lines; return the groups seen for the first time.
 
@@ -106,8 +114,10 @@ class GroupTable:
             fingerprint: what identifies the source's content in record ids.
             block: the lines.
             verdicts: one per line.
+            joined: anomalous lines that are part of another's trace; `verdicts` has them as normal.
         """
         self.lines += len(verdicts)
+        self.anomalous_lines += joined
         if verdicts.count(NORMAL) == len(verdicts):
             return []
         counts = Counter([verdict for verdict in verdicts if verdict is not NORMAL])
@@ -120,13 +130,15 @@ class GroupTable:
             key = verdict.group or verdict.template
             group = self._groups.get(key)
             if group is None:
-                sighting = _sighting(recent, verdicts.index(verdict))
+                index = verdicts.index(verdict)
+                sighting = _sighting(recent, index)
                 group = Group(
                     record_id(fingerprint, sighting.offset, sighting.text),
                     verdict.template,
                     verdict.score,
                     sighting,
                     sighting,
+                    trace=_cut(below(block, index)),
                     key=key,
                 )
                 self._groups[key] = group
@@ -187,6 +199,10 @@ def _sighting(recent: _Recent, index: int) -> Sighting:
         block.line_offset(index),
         block.line(index)[:SAMPLE_BYTES],
     )
+
+
+def _cut(trace: Trace) -> Trace:
+    return Trace(trace.lines, trace.cause[:SAMPLE_BYTES])
 
 
 def record_id(fingerprint: bytes, offset: int, text: bytes) -> str:

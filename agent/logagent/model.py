@@ -23,13 +23,20 @@ import numpy.typing as npt
 from logagent.bundle import Bundle
 from logagent.errors import BackendError, BundleError
 
-__all__ = ["BACKENDS", "Backend", "NumpyBackend", "OnnxBackend", "load_backend"]
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "NumpyBackend",
+    "OnnxBackend",
+    "decode_arrays",
+    "dense",
+    "encode_arrays",
+    "load_backend",
+]
 
 BACKENDS = ("auto", "onnxruntime", "numpy")
 
 Floats = npt.NDArray[np.float32]
-
-_LEAST = np.float32(1e-6)  # smallest probability: keeps the logit finite
 
 
 class Backend(Protocol):
@@ -110,7 +117,7 @@ class NumpyBackend:
         try:
             self._encoder = _layers(arrays, "encoder")
             self._discriminator = _layers(arrays, "discriminator")
-            self._heads = _dense(arrays, "heads")
+            self._heads = dense(arrays, "heads")
             slope, offset = arrays["calibration"]
         except (KeyError, ValueError, TypeError) as error:
             raise BundleError(f"bundle {bundle.path}: unusable weights: {error}") from None
@@ -126,15 +133,26 @@ class NumpyBackend:
             if index:
                 logits = np.maximum(logits, np.float32(0))
             logits = logits @ weight + bias  # (n, n_d) at the end
-        logits = np.exp(logits - logits.max(axis=1, keepdims=True))
-        domains = logits / logits.sum(axis=1, keepdims=True)
+        domains = logits - _log_sum(logits)[:, None]  # log P(domain), (n, n_d)
         weight, bias = self._heads
         heads = hidden @ weight + bias  # (n, n_d)
-        # Eq. 11 for t = 1 and t = 0: one minus the first would lose its digits near 1.
-        anomalous = np.maximum((domains * _sigmoid(heads)).sum(axis=1), _LEAST)  # (n,)
-        normal = np.maximum((domains * _sigmoid(-heads)).sum(axis=1), _LEAST)  # (n,)
-        logit = np.log(anomalous / normal)
-        return _sigmoid(self._slope * logit + self._offset), domains
+        # Eq. 11 for t = 1 and t = 0, in logarithms: near 0 and 1 a sum of probabilities would
+        # lose its digits, and with them the order of the strongest anomalies.
+        logit = _log_sum(domains + _log_sigmoid(heads)) - _log_sum(domains + _log_sigmoid(-heads))
+        return _sigmoid(self._slope * logit + self._offset), np.exp(domains)
+
+
+def _log_sum(x: Floats) -> Floats:
+    """Return ``log Σ exp x`` over the rows, float32 (n,)."""
+    largest = x.max(axis=1)
+    total: Floats = largest + np.log(np.exp(x - largest[:, None]).sum(axis=1))
+    return total
+
+
+def _log_sigmoid(x: Floats) -> Floats:
+    # exp of a non-positive number only: no overflow for any x
+    value: Floats = np.minimum(x, np.float32(0)) - np.log1p(np.exp(-np.abs(x)))
+    return value
 
 
 def _sigmoid(x: Floats) -> Floats:
@@ -143,7 +161,13 @@ def _sigmoid(x: Floats) -> Floats:
     return np.where(x >= 0, np.float32(1) / (1 + small), small / (1 + small)).astype(np.float32)
 
 
-def _dense(arrays: dict[str, npt.NDArray[Any]], name: str) -> tuple[Floats, Floats]:
+def dense(arrays: dict[str, npt.NDArray[Any]], name: str) -> tuple[Floats, Floats]:
+    """Return weight, float32 (in, out), and bias, float32 (out,), of a layer.
+
+    Raises:
+        KeyError: there is no such layer.
+        ValueError: its parts do not fit together.
+    """
     weight, scale = arrays[f"{name}.weight"], arrays[f"{name}.scale"]
     bias = arrays[f"{name}.bias"]
     if weight.dtype != np.int8 or weight.ndim != 2 or scale.shape != (weight.shape[1],):
@@ -154,7 +178,7 @@ def _dense(arrays: dict[str, npt.NDArray[Any]], name: str) -> tuple[Floats, Floa
 def _layers(arrays: dict[str, npt.NDArray[Any]], name: str) -> list[tuple[Floats, Floats]]:
     layers: list[tuple[Floats, Floats]] = []
     while f"{name}.{len(layers)}.weight" in arrays:
-        layers.append(_dense(arrays, f"{name}.{len(layers)}"))
+        layers.append(dense(arrays, f"{name}.{len(layers)}"))
     if not layers:
         raise ValueError(f"no layer {name}.0")
     return layers

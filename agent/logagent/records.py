@@ -14,6 +14,7 @@ from typing import Any
 
 from logagent.explain import Word
 from logagent.groups import Group, Sighting, record_id
+from logagent.kinds import Kind
 from logagent.sanitise import printable
 from logagent.scan import Step
 from logagent.times import Stamp, TimeParser
@@ -39,7 +40,7 @@ def stamp_text(stamp: Stamp) -> str:
 
 
 def group_record(
-    group: Group, times: TimeParser, words: list[Word], domains: list[str], rank: float
+    group: Group, times: TimeParser, words: list[Word], kind: Kind, rank: float
 ) -> dict[str, Any]:
     """Return the record of a group.
 
@@ -47,7 +48,7 @@ def group_record(
         group: the group, its last line settled.
         times: recognises time stamps.
         words: what carried the decision.
-        domains: the source systems the line resembles most.
+        kind: category and systems the line resembles.
         rank: score × novelty.
     """
     record: dict[str, Any] = {"id": group.id, **_place(group.first, times)}
@@ -64,10 +65,16 @@ def group_record(
         record["last_time"] = stamp_text(last)
     record["template"] = printable(group.template, TEXT_CHARS)
     record["text"] = printable(group.first.text, TEXT_CHARS)
+    if group.trace.lines:
+        record["trace_lines"] = group.trace.lines
+    if group.trace.cause:
+        record["cause"] = printable(group.trace.cause.strip(), TEXT_CHARS)
     if words:
         record["why"] = [[printable(word.text, 60), round(word.drop, 2)] for word in words]
-    if domains:
-        record["like"] = domains
+    if kind.category:
+        record["category"] = kind.category
+    if kind.systems:
+        record["like"] = list(kind.systems)
     return record
 
 

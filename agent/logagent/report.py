@@ -12,6 +12,7 @@ from datetime import datetime, tzinfo
 
 from logagent.explain import Word
 from logagent.groups import Group
+from logagent.kinds import Kind
 from logagent.records import stamp_text
 from logagent.sanitise import printable
 from logagent.scan import Totals
@@ -43,6 +44,7 @@ def group_lines(
     number: int,
     group: Group,
     words: list[Word],
+    kind: Kind,
     times: TimeParser,
     style: Style,
 ) -> list[str]:
@@ -52,7 +54,8 @@ def group_lines(
 
          1  0.97  ×12  syslog:120 … 310  2024-03-04 06:12:01 … 07:02:11
               kernel: EXT4-fs error (device sda1): reading directory lblock 0
-              because of: error, reading
+              +31 lines of trace: java.io.IOException: No space left on device
+              storage, like kernel_fs, nas_kernel; because of: error, reading
 
     The sample line takes `SAMPLE_LINES` at most; times are in `style.tz`.
     """
@@ -74,10 +77,25 @@ def group_lines(
     sample = printable(group.first.text.strip(), room * (SAMPLE_LINES + 1))
     wrapped = textwrap.wrap(sample, room, max_lines=SAMPLE_LINES, placeholder=" …")
     lines = ["  ".join(head), *(" " * _INDENT + line for line in wrapped or [""])]
-    if words:
-        named = ", ".join(printable(word.text, 40) for word in words)
-        lines.append(" " * _INDENT + style.paint(printable(f"because of: {named}", room), "36"))
+    if group.trace.lines:
+        below = f"+{group.trace.lines} line{_s(group.trace.lines)} of trace"
+        if cause := printable(group.trace.cause.strip(), room):
+            below += f": {cause}"
+        lines.append(" " * _INDENT + printable(below, room))
+    if reason := _reason(words, kind):
+        lines.append(" " * _INDENT + style.paint(printable(reason, room), "36"))
     return lines
+
+
+def _reason(words: list[Word], kind: Kind) -> str:
+    """Return what the score is for, on one line: category, systems, words."""
+    known = [kind.category] if kind.category else []
+    if kind.systems:
+        known.append(f"like {', '.join(kind.systems)}")
+    parts = [", ".join(known)] if known else []
+    if words:
+        parts.append("because of: " + ", ".join(printable(word.text, 40) for word in words))
+    return "; ".join(parts)
 
 
 def _where(group: Group) -> str:

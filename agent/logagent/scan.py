@@ -1,6 +1,6 @@
 """`logagent scan`: from paths to ranked groups, block by block.
 
-    sources → blocks → judge → groups
+    sources → blocks → judge → traces → groups
 
 Guarantees: every line of every readable source is judged exactly once (with ``since``: every line
 not older); trouble with a source is passed to `on_problem` and the next source is read; memory
@@ -19,6 +19,7 @@ from logagent.groups import Group, GroupTable
 from logagent.judge import Judge, TemplateScorer, Verdict
 from logagent.sources import Limits, Source, SourceProblem, open_all
 from logagent.times import TimeParser
+from logagent.traces import Joiner
 
 __all__ = ["Scan", "Step", "Totals"]
 
@@ -110,6 +111,7 @@ class Scan:
     def _source(self, source: Source) -> Iterator[Step]:
         fingerprint = b""
         since = None if self._since is None else _Since(self._since)
+        joiner = Joiner()
         for whole in source.blocks():
             fingerprint = fingerprint or _fingerprint(whole)
             block: Block | None = whole
@@ -121,7 +123,8 @@ class Scan:
             verdicts = self.judge.judge(block)
             block.counted(len(verdicts))
             self.totals.lines += len(verdicts)
-            new = self.groups.add(source.name, fingerprint, block, verdicts)
+            grouped, joined = joiner.join(block, verdicts)
+            new = self.groups.add(source.name, fingerprint, block, grouped, joined)
             yield Step(source, fingerprint, block, verdicts, new)
 
     def _note(self, problem: SourceProblem) -> None:

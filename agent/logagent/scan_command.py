@@ -23,6 +23,7 @@ from logagent.errors import (
 )
 from logagent.explain import words_that_count
 from logagent.groups import Group
+from logagent.kinds import Kinds
 from logagent.paths import STDIN, SourceProblem
 from logagent.progress import Progress
 from logagent.records import dumps, group_record, line_records
@@ -34,9 +35,6 @@ from logagent.sources import Limits
 from logagent.times import TimeParser
 
 __all__ = ["Options", "scan_command"]
-
-_LIKE = 2  # source systems named per group
-_LIKE_WEIGHT = 0.1  # discriminator weight from which a system is worth naming
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +116,7 @@ class _Printer:
         self.partial = False
         """Whether something that should have been read was not."""
         self._scorer = scorer
+        self._kinds = Kinds(scorer.bundle)
         self._options = options
         self._live = live and not options.every_line
         self._shown = 0  # groups printed as they came
@@ -172,17 +171,11 @@ class _Printer:
     def _group(self, number: int, group: Group, rank: float) -> None:
         group.shown = group.count
         words = words_that_count(self._scorer, group.template)
+        kind = self._kinds.of(self._scorer.embedding.embed([group.template])[0])
         if self._options.human:
-            print(*group_lines(number, group, words, self._times, self._style), sep="\n")  # noqa: T201
+            print(*group_lines(number, group, words, kind, self._times, self._style), sep="\n")  # noqa: T201
         else:
-            print(dumps(group_record(group, self._times, words, self._like(group), rank)))  # noqa: T201
-
-    def _like(self, group: Group) -> list[str]:
-        """Name the source systems that the discriminator takes the template for."""
-        weights = self._scorer.run([group.template])[1][0]
-        nearest = weights.argsort()[::-1][:_LIKE].tolist()
-        names = self._scorer.bundle.manifest.domains
-        return [names[index] for index in nearest if weights[index] >= _LIKE_WEIGHT]
+            print(dumps(group_record(group, self._times, words, kind, rank)))  # noqa: T201
 
     def _lines(self, step: Step) -> None:
         if self._options.human:

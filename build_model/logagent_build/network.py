@@ -1,14 +1,16 @@
 """The trainable detector of MaidLog §III-C on top of a trainable hashed embedding.
 
-`Embedder` is the road to the agent's int8 table: while it trains, the row of a token is a sum of
-three parts that generalise differently, and `Embedder.table` adds them up into one row:
+`Embedder` is the road to the agent's int8 tables: while it trains, the row of a token is a sum of
+three parts that generalise differently, and `Embedder.tables` adds them up into one row:
 
-* a row of its own (what the labels say of this very token or bigram),
+* a row of its own (what the labels say of this very token),
 * the mean of its characters' n-grams (so that `corrupted` helps `corruption`),
 * a projection of a sentence encoder's vector of the token (so that synonyms help each other).
 
+A bigram has a row of its own only, and a narrow one.
+
 `Detector` is encoder g, discriminator d behind a gradient reversal (Eq. 9), and one head f_j per
-group of source domains; `Detector.probability` is Eq. 11. The agent re-implements this forward
+group of source domains; `Detector.logit` is Eq. 11. The agent re-implements this forward
 pass in `logagent.model`; `export` compares the two.
 """
 
@@ -25,12 +27,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from logagent_build.features import Features, Ragged
+
 __all__ = [
     "CHAR_BUCKETS",
     "Detector",
     "Embedder",
     "GradientReversal",
     "char_grams",
+    "pooled",
     "reverse_gradient",
 ]
 
@@ -60,52 +65,49 @@ def reverse_gradient(features: Tensor, strength: float) -> Tensor:
 
 
 class Embedder(nn.Module):
-    """Hashed n-grams to vectors; float while training, int8 afterwards."""
+    """Tokens and hashed bigrams to vectors; float while training, int8 afterwards."""
 
-    def __init__(self, rows: int, dim: int, words: Sequence[str], vectors: Tensor) -> None:
+    def __init__(
+        self,
+        token_dim: int,
+        bigram_rows: int,
+        bigram_dim: int,
+        words: Sequence[str],
+        vectors: Tensor,
+    ) -> None:
         """Build.
 
         Args:
-            rows: rows of the table.
-            dim: columns of the table.
+            token_dim: columns of a token's row.
+            bigram_rows: rows for bigrams.
+            bigram_dim: columns of a bigram's row.
             words: the tokenizer's vocabulary, in order of id.
             vectors: a sentence encoder's vector of each word, float32 (len(words), v); all zero
                 where there is no encoder.
         """
         super().__init__()
-        self.vocabulary = len(words)
-        self.own = nn.Parameter(torch.empty(rows, dim))
-        self.chars = nn.Parameter(torch.empty(CHAR_BUCKETS, dim))
-        self.projection = nn.Parameter(torch.empty(vectors.shape[1], dim))
-        nn.init.normal_(self.own, std=0.01)
-        nn.init.normal_(self.chars, std=0.01)
+        self.own = nn.Parameter(torch.empty(len(words), token_dim))
+        self.bigrams = nn.Parameter(torch.zeros(bigram_rows, bigram_dim))  # unseen ones say nothing
+        self.chars = nn.Parameter(torch.empty(CHAR_BUCKETS, token_dim))
+        self.projection = nn.Parameter(torch.empty(vectors.shape[1], token_dim))
+        for rows in (self.own, self.chars):
+            nn.init.normal_(rows, std=0.01)
         nn.init.normal_(self.projection, std=vectors.shape[1] ** -0.5)
         self.register_buffer("vectors", vectors, persistent=False)
         self._grams, self._gram_starts = char_grams(words)
 
-    def forward(self, rows: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> Tensor:
+    def forward(self, features: Features) -> Tensor:
         """Embed lines.
 
-        Args:
-            rows: feature rows of all lines, int64 (f,).
-            starts: where each line starts, int64 (n + 1,), the end included.
-
         Returns:
-            float32 (n, dim): the sum of each line's rows over the root of their number.
+            float32 (n, token_dim + bigram_dim): for either part the sum of each line's rows over
+            the root of their number.
         """
-        used, inverse = np.unique(rows, return_inverse=True)
-        tokens = int(np.searchsorted(used, self.vocabulary))
-        weight = torch.cat(
-            (
-                self._token_rows(used[:tokens]),
-                self.own[torch.from_numpy(used[tokens:])],
-            )
-        )  # (u, D)
-        summed = functional.embedding_bag(
-            torch.from_numpy(inverse), weight, torch.from_numpy(starts[:-1]), mode="sum"
-        )  # (B, D)
-        count = torch.from_numpy(np.maximum(np.diff(starts), 1).astype(np.float32))
-        return summed / count.sqrt()[:, None]
+        used, inverse = np.unique(features.tokens.rows, return_inverse=True)
+        places = Ragged(inverse, features.tokens.starts)
+        return torch.cat(
+            (pooled(self._token_rows(used), places), pooled(self.bigrams, features.bigrams)), dim=1
+        )
 
     def _token_rows(self, ids: npt.NDArray[np.int64]) -> Tensor:
         at = torch.from_numpy(ids)
@@ -122,13 +124,19 @@ class Embedder(nn.Module):
         return total
 
     @torch.no_grad()
-    def table(self) -> Tensor:
-        """Return the rows with their parts added up, float32 (rows, dim)."""
-        table = self.own.detach().clone()
-        for at in range(0, self.vocabulary, 4096):
-            ids = np.arange(at, min(at + 4096, self.vocabulary))
-            table[at : at + len(ids)] = self._token_rows(ids)
-        return table
+    def tables(self) -> tuple[Tensor, Tensor]:
+        """Return the tokens' rows with their parts added up, and the bigrams' rows, float32."""
+        tokens = self._token_rows(np.arange(len(self.own)))
+        return tokens, self.bigrams.detach().clone()
+
+
+def pooled(table: Tensor, features: Ragged) -> Tensor:
+    """Return the sum of each line's rows over the root of their number, float32 (n, columns)."""
+    summed = functional.embedding_bag(
+        torch.from_numpy(features.rows), table, torch.from_numpy(features.starts[:-1]), mode="sum"
+    )  # (n, columns)
+    count = torch.from_numpy(np.maximum(features.counts, 1).astype(np.float32))
+    return summed / count.sqrt()[:, None]
 
 
 def char_grams(
@@ -191,7 +199,10 @@ class Detector(nn.Module):
         return self.heads(hidden), domain
 
     @torch.no_grad()
-    def probability(self, embeddings: Tensor) -> Tensor:
-        """Return Eq. 11 before calibration, float32 (B,)."""
+    def logit(self, embeddings: Tensor) -> Tensor:
+        """Return the logit of Eq. 11 before calibration, float32 (B,), in logarithms throughout."""
         votes, domain = self(embeddings)
-        return (torch.softmax(domain, dim=1) * torch.sigmoid(votes)).sum(dim=1)
+        weight = torch.log_softmax(domain, dim=1)  # (B, n_d)
+        anomalous = torch.logsumexp(weight + functional.logsigmoid(votes), dim=1)
+        normal = torch.logsumexp(weight + functional.logsigmoid(-votes), dim=1)
+        return anomalous - normal

@@ -4,41 +4,47 @@ from __future__ import annotations
 
 import dataclasses
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from logagent.bundle import Bundle
+from logagent.bundle import Bundle, Manifest
 
 from logagent_build.corpora import (
+    CATEGORIES,
     Domain,
     Phrase,
     data_hash,
     read_corpora,
     read_loghub,
+    read_pair_list,
     read_pairs,
     read_phrases,
-    read_targets,
 )
 from logagent_build.evaluate import (
     HeldOut,
-    bundle_scorer,
     calibrate,
     held_out,
     summary,
-    target_scores,
     thresholds,
 )
+from logagent_build.examine import examine, figures
 from logagent_build.export import Exported, parity, write
+from logagent_build.features import featurise
+from logagent_build.html_report import page
+from logagent_build.kinds import Linear, fit_categories, fit_systems
+from logagent_build.targets import find, known
 from logagent_build.teacher import word_vectors
 from logagent_build.tokenizer import train_tokenizer, vocabulary
-from logagent_build.train import Config, Language, fit, groups_of
+from logagent_build.train import Config, Language, Model, fit, groups_of
 
 __all__ = ["Data", "Paths", "build", "leave_out_again", "look", "read"]
 
 QUICK_EPOCHS, QUICK_FOLDS = 2, 3
+CHECKED = 20  # templates of each system that the forms of the detector are compared on
 _LICENCES = (
     "Trained on this project's own corpora, minimal pairs and lexicon (written by a language "
     "model for it). Word vectors come from all-MiniLM-L6-v2 (Apache "
@@ -46,7 +52,7 @@ _LICENCES = (
 )
 _LICENCES_LOGHUB = " Labels of loghub lines (research use, cite loghub) were trained on too."
 _RULE = (
-    "lowest score at which at most 0.5 % (low), 2 % (normal), 8 % (high) of the distinct normal "
+    "lowest score at which at most 0.2 % (low), 1 % (normal), 5 % (high) of the distinct normal "
     "templates of held-out domains are flagged, every domain with the same weight"
 )
 Progress = Callable[[str, float], None]
@@ -74,6 +80,7 @@ class Data:
 
     domains: list[Domain]
     pairs: Domain | None
+    pair_list: list[tuple[bytes, bytes]]
     phrases: list[Phrase]
     language: Language
     with_loghub: bool
@@ -98,21 +105,34 @@ def read(paths: Paths, *, with_loghub: bool) -> Data:
     language = Language(tokenizer, words, word_vectors(words, paths.cache))
     if paths.loghub is not None and paths.loghub.is_dir() and paths.labels.exists():
         domains += read_loghub(paths.loghub, paths.labels)
-    return Data(domains, read_pairs(paths.corpora), phrases, language, with_loghub)
+    return Data(
+        domains,
+        read_pairs(paths.corpora),
+        read_pair_list(paths.corpora),
+        phrases,
+        language,
+        with_loghub,
+    )
 
 
-def _held_out(config: Config, data: Data, folds: int, progress: Progress) -> HeldOut:
+def _held_out(
+    config: Config, data: Data, folds: int, jobs: int, progress: Progress, *, kin: bool
+) -> HeldOut:
     folds = min(folds, len(data.domains)) or len(data.domains)
+    name = f"{folds} folds" + " without kin" * kin
     return held_out(
         config,
         data.language,
         data.domains,
         pairs=data.pairs,
+        pair_list=data.pair_list,
         phrases=data.phrases,
         count=folds,
         seed=config.seed,
+        kin=kin,
         train_on=data.trainable,
-        progress=lambda done: progress(f"{folds} folds", done),
+        jobs=jobs,
+        progress=lambda done: progress(name, done),
     )
 
 
@@ -123,6 +143,7 @@ def build(
     *,
     seed: int,
     folds: int,
+    jobs: int,
     with_loghub: bool,
     quick: bool,
 ) -> dict[str, Any]:
@@ -136,7 +157,8 @@ def build(
         config = dataclasses.replace(config, epochs=QUICK_EPOCHS)
         folds = QUICK_FOLDS
     data = read(paths, with_loghub=with_loghub)
-    result = _held_out(config, data, folds, progress)
+    result = _held_out(config, data, folds, jobs, progress, kin=False)
+    strict = _held_out(config, data, folds, jobs, progress, kin=True)
     sources = [domain for domain in data.domains if data.trainable(domain)]
     groups = groups_of(len(sources), config.groups, seed)
     model = fit(
@@ -150,8 +172,10 @@ def build(
     )
     calibration = calibrate(result)
     chosen, curve = thresholds(result, calibration)
-    exported = Exported(model, data.language, calibration)
-    checked = [text for domain in sources for text in domain.templates[:4]]
+    explaining = _explaining(model, data, sources)
+    exported = Exported(model, data.language, calibration, explaining)
+    checked = [text for domain in sources for text in domain.templates[:CHECKED]]
+    truth = np.concatenate([domain.soft[:CHECKED] >= 0.5 for domain in sources])
     record: dict[str, Any] = {
         "commit": _commit(),
         "command": f"logagent-build train --seed {seed} --folds {folds}"
@@ -160,7 +184,7 @@ def build(
         + " --quick" * quick,
         "config": dataclasses.asdict(config),
         "data": {
-            "corpora": data_hash(paths.corpora.glob("*.tsv")),
+            "corpora": data_hash((*paths.corpora.glob("*.tsv"), *paths.corpora.glob("*.txt"))),
             "lexicon": data_hash(paths.lexicon.glob("*.tsv")),
             "trained_on_loghub": with_loghub,
             "domains": [domain.name for domain in sources],
@@ -168,28 +192,72 @@ def build(
         },
         "licences": _LICENCES + _LICENCES_LOGHUB * with_loghub,
         "held_out": summary(result, calibration),
+        "held_out_without_kin": summary(strict, calibrate(strict)),
         "thresholds": {"rule": _RULE, "held_out": curve},
-        "parity": parity(model, data.language, exported, checked),
+        "parity": parity(model, data.language, exported, checked, truth),
     }
     heads = [
         "+".join(d.name for d, group in zip(sources, groups, strict=True) if group == head)
         for head in range(config.groups)
     ]
     output.parent.mkdir(parents=True, exist_ok=True)
-    write(output, exported.manifest(output.stem, chosen, heads, record), exported)
+
+    def manifest() -> Manifest:
+        return exported.manifest(
+            output.stem,
+            chosen,
+            heads,
+            record,
+            categories=list(CATEGORIES.values()) if "categories" in explaining else [],
+            systems=[domain.name for domain in sources],
+        )
+
+    write(output, manifest(), exported)
     record["targets_looked_at_only"] = look(output, paths.looked_at)
-    write(output, exported.manifest(output.stem, chosen, heads, record), exported)
+    write(output, manifest(), exported)
     return record
 
 
-def look(bundle: Path, looked_at: Path) -> dict[str, Any]:
-    """Score the targets that are there with a bundle, through the agent's own code."""
-    chosen = Bundle.load(bundle).manifest.thresholds
-    return target_scores(read_targets(looked_at), bundle_scorer(bundle), chosen)
+def _explaining(model: Model, data: Data, sources: Sequence[Domain]) -> dict[str, Linear]:
+    """Fit what explains verdicts: categories, where the data have them, and systems."""
+    lines = [*sources, *([data.pairs] if data.pairs is not None else [])]
+    shape = data.language.embedding(model.config)
+    texts = [text for domain in lines for text in domain.templates]
+    embeddings = model.embed(featurise(data.language.tokenizer, texts, shape)).numpy()
+    category = np.concatenate([domain.category for domain in lines])
+    system = np.repeat(np.arange(len(sources)), [len(domain.templates) for domain in sources])
+    fitted = {"systems": fit_systems(embeddings[: len(system)], system)}
+    if len(np.unique(category[category >= 0])) == len(CATEGORIES):
+        fitted["categories"] = fit_categories(embeddings, category, len(CATEGORIES))
+    return fitted
+
+
+def look(
+    bundle: Path, data: Path, wanted: Sequence[str] | None = None, report: Path | None = None
+) -> dict[str, Any]:
+    """Score targets with a bundle, from raw lines, through the agent's own code.
+
+    Args:
+        bundle: to look at.
+        data: folder of the known targets.
+        wanted: names or files; None is every known target that is there.
+        report: HTML page to write, or None.
+
+    Raises:
+        OSError: a target is not there, or the report cannot be written.
+        ValueError: a target's labels cannot be read.
+        LogagentError: the bundle cannot be used.
+    """
+    loaded = Bundle.load(bundle)
+    targets = known(data) if wanted is None else [find(name, data) for name in wanted]
+    seen = [examine(loaded, target) for target in targets]
+    if report is not None:
+        report.write_text(page(loaded, seen), encoding="utf-8")
+    return {each.target.name: figures(each) for each in seen}
 
 
 def leave_out_again(
-    bundle: Path, paths: Paths, progress: Progress, *, folds: int
+    bundle: Path, paths: Paths, progress: Progress, *, folds: int, jobs: int, kin: bool
 ) -> dict[str, Any]:
     """Train a bundle's configuration again with domains left out.
 
@@ -198,12 +266,14 @@ def leave_out_again(
         paths: of the data.
         progress: told of the work done.
         folds: number of folds; 0 is one per domain.
+        jobs: folds at a time.
+        kin: leave out systems with the same software together.
     """
     record = Bundle.load(bundle).manifest.record
     raw = dict(record["config"])
     config = Config(**(raw | {"hidden": tuple(raw["hidden"])}))
     data = read(paths, with_loghub=bool(record["data"]["trained_on_loghub"]))
-    result = _held_out(config, data, folds, progress)
+    result = _held_out(config, data, folds, jobs, progress, kin=kin)
     return summary(result, calibrate(result))
 
 

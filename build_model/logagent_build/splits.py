@@ -32,19 +32,26 @@ def folds(domains: int, count: int, seed: int) -> list[list[int]]:
 
 
 def leave_out(
-    domains: Sequence[Domain], held_out: Sequence[int]
+    domains: Sequence[Domain], held_out: Sequence[int], *, kin: bool = True
 ) -> tuple[list[Domain], list[Domain]]:
     """Return training and held-out domains.
 
     A template that occurs in a held-out domain is taken out of every training domain; a training
     domain that has none left is dropped.
+
+    Args:
+        domains: all.
+        held_out: indices of the domains to leave out.
+        kin: also drop training domains that hold lines of the same software as a held-out one.
     """
     left_out = set(held_out)
+    names = {domains[index].name for index in held_out}
+    relatives = frozenset[str]().union(*(domains[index].kin for index in held_out))
     test = [domains[index] for index in held_out]
     seen = {template for domain in test for template in domain.templates}
     train = []
     for index, domain in enumerate(domains):
-        if index in left_out:
+        if index in left_out or (kin and (domain.name in relatives or domain.kin & names)):
             continue
         kept = without(domain, seen)
         if kept.templates:
@@ -63,4 +70,5 @@ def without(domain: Domain, templates: set[bytes]) -> Domain:
         soft=domain.soft[keep],
         count=domain.count[keep],
         positive=domain.positive[:, keep],
+        category=domain.category[keep],
     )

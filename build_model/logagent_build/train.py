@@ -20,7 +20,7 @@ from torch import nn
 from logagent_build.corpora import Domain, Phrase
 from logagent_build.features import Features, featurise, join
 from logagent_build.lexical import LexicalConfig, fit_lexical, graft
-from logagent_build.network import Detector, Embedder
+from logagent_build.network import Detector, Embedder, pooled
 from logagent_build.objectives import (
     adversarial_loss,
     class_weight,
@@ -37,17 +37,19 @@ __all__ = ["Config", "Language", "Model", "fit", "groups_of"]
 class Config:
     """Every knob of a training run; chosen by leave-one-domain-out (docs/experiments.md)."""
 
-    rows: int = 62_500
-    """Rows of the table; rows x dim bytes travel in the bundle."""
-    dim: int = 63
-    """Columns of the table that the network trains; the grafted linear model adds one."""
+    token_dim: int = 128
+    """Columns of a token's row that the network trains; the grafted linear model adds one."""
+    bigram_rows: int = 1 << 20
+    """Rows for bigrams: enough that few share one."""
+    bigram_dim: int = 1
+    """Columns of a bigram's row that the network trains; the grafted linear model adds one."""
     hidden: tuple[int, ...] = (256, 128)
     """Widths of the encoder."""
     discriminator: int = 64
     """Width of the discriminator's hidden layer."""
     groups: int = 12
     """Heads, n_d: the source domains are dealt to so many groups, one head each."""
-    epochs: int = 12
+    epochs: int = 8
     batch_lines: int = 1024
     learning_rate: float = 2e-3
     """Of the detector and the projection."""
@@ -68,14 +70,18 @@ class Config:
     drop_header: float = 0.3
     drop_level: float = 0.2
     drop_hidden: float = 0.2
+    noise_share: float = 0.5
+    """Share of lines that get tokens drawn at random."""
+    noise_tokens: int = 4
+    """Tokens that such a line gets at most."""
     smoothing: float = 0.02
     """Label smoothing: soft labels are squeezed into [s, 1 - s]."""
     pair_weight: float = 1.0
     phrase_weight: float = 0.3
     domain_lines: int = 150
     """A domain with more templates counts as so many."""
-    lexical: float = 1.0
-    """Weight of the grafted linear model's logit; 0 leaves it out."""
+    lexical: float = 0.5
+    """Weight of the grafted linear model's logit beside the network's."""
     lexical_penalty: float = 10.0
     """Its inverse penalty C."""
     seed: int = 0
@@ -93,7 +99,7 @@ class Language:
     def embedding(self, config: Config) -> EmbeddingConfig:
         """Return the shape of the embedding."""
         return EmbeddingConfig(
-            config.rows, config.dim + (1 if config.lexical else 0), len(self.words)
+            len(self.words), config.token_dim + 1, config.bigram_rows, config.bigram_dim + 1
         )
 
 
@@ -102,27 +108,29 @@ class Model:
     """A trained embedding and detector, in float."""
 
     config: Config
-    table: torch.Tensor
-    """float32 (rows, dim)."""
+    tokens: torch.Tensor
+    """float32 (vocabulary, token_dim + 1)."""
+    bigrams: torch.Tensor
+    """float32 (bigram_rows, bigram_dim + 1)."""
     detector: Detector
 
     @torch.no_grad()
     def embed(self, features: Features) -> torch.Tensor:
-        """Return embeddings, float32 (n, dim)."""
-        count = torch.from_numpy(np.maximum(np.diff(features.starts), 1).astype(np.float32))
-        summed = nn.functional.embedding_bag(
-            torch.from_numpy(features.rows),
-            self.table,
-            torch.from_numpy(features.starts[:-1]),
-            mode="sum",
+        """Return embeddings, float32 (n, dim): `logagent.embedding.pool` in float."""
+        tokens, bigrams = (
+            pooled(self.tokens, features.tokens),
+            pooled(self.bigrams, features.bigrams),
         )
-        return summed / count.sqrt()[:, None]
+        first = torch.from_numpy(features.tokens.counts.astype(np.float32))
+        second = torch.from_numpy(features.bigrams.counts.astype(np.float32))
+        shared = tokens[:, -1] * first.sqrt() + bigrams[:, -1] * second.sqrt()
+        shared = shared / (first + second).clamp(min=1).sqrt()
+        return torch.cat((tokens[:, :-1], bigrams[:, :-1], shared[:, None]), dim=1)
 
     def logits(self, features: Features) -> npt.NDArray[np.float64]:
         """Return the logit of Eq. 11, uncalibrated, float64 (n,); higher is more anomalous."""
         self.detector.eval()
-        probability = self.detector.probability(self.embed(features)).double()
-        logits: npt.NDArray[np.float64] = torch.logit(probability, 1e-6).numpy()
+        logits: npt.NDArray[np.float64] = self.detector.logit(self.embed(features)).double().numpy()
         return logits
 
 
@@ -216,15 +224,20 @@ def fit(
     torch.manual_seed(config.seed)
     random = np.random.default_rng(config.seed)
     data = _lines(config, language, domains, groups, pairs=pairs, phrases=phrases)
-    level_rows = np.zeros(config.rows, bool)
-    level_rows[[index for index, word in enumerate(language.words) if word in LEVELS]] = True
-
-    embedder = Embedder(config.rows, config.dim, language.words, torch.from_numpy(language.vectors))
+    levels = np.array([word in LEVELS for word in language.words])
+    embedder = Embedder(
+        config.token_dim,
+        config.bigram_rows,
+        config.bigram_dim,
+        language.words,
+        torch.from_numpy(language.vectors),
+    )
+    width = config.token_dim + config.bigram_dim
     detector = Detector(
-        config.dim, config.hidden, config.discriminator, config.groups, config.drop_hidden
+        width, config.hidden, config.discriminator, config.groups, config.drop_hidden
     )
     network = nn.ModuleList((embedder, detector))
-    rows = [embedder.own, embedder.chars]
+    rows = [embedder.own, embedder.chars, embedder.bigrams]
     rest = [embedder.projection, *detector.parameters()]
     optimiser = torch.optim.AdamW(
         [
@@ -250,12 +263,13 @@ def fit(
                 group["lr"] = rate * slow
             chosen = order[first : first + config.batch_lines]
             batch = data.features.take(chosen).dropped(
-                random, config.drop_features, config.drop_header, config.drop_level, level_rows
+                random, config.drop_features, config.drop_header, config.drop_level, levels
+            )
+            batch = batch.disturbed(
+                random, config.noise_share, config.noise_tokens, len(language.words)
             )
             network.train()
-            loss = _loss(
-                config, data, chosen, detector, embedder(batch.rows, batch.starts), done=done
-            )
+            loss = _loss(config, data, chosen, detector, embedder(batch), done=done)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
             optimiser.step()
@@ -268,19 +282,22 @@ def fit(
             for parameter, mean in zip(network.parameters(), averaged, strict=True):
                 parameter.copy_(mean)
     detector.eval()
-    table = embedder.table()
-    if config.lexical:
-        lexical = fit_lexical(
-            data.features.take(data.labelled),
-            data.soft[data.labelled],
-            data.weight[data.labelled],
-            rows=config.rows,
-            words=language.words,
-            vectors=language.vectors,
-            config=LexicalConfig(penalty=config.lexical_penalty),
-        )
-        table, detector = graft(table, detector, lexical, config.lexical)
-    return Model(config, table, detector)
+    lexical = fit_lexical(
+        data.features.take(data.labelled),
+        data.soft[data.labelled],
+        data.weight[data.labelled],
+        bigram_rows=config.bigram_rows,
+        words=language.words,
+        vectors=language.vectors,
+        config=LexicalConfig(penalty=config.lexical_penalty),
+    )
+    tokens, bigrams = embedder.tables()
+    return Model(
+        config,
+        torch.cat((tokens, torch.from_numpy(lexical.tokens)[:, None]), dim=1),
+        torch.cat((bigrams, torch.from_numpy(lexical.bigrams)[:, None]), dim=1),
+        graft(detector, width, lexical, config.lexical),
+    )
 
 
 def _loss(

@@ -1,11 +1,12 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from logagent.bundle import Bundle, Manifest, write_bundle
+from logagent.bundle import FORMAT, Bundle, Manifest, write_bundle
 from logagent.errors import BundleError
 
 MANIFEST = Manifest(
@@ -14,6 +15,8 @@ MANIFEST = Manifest(
     embedding={"dim": 2},
     thresholds={"low": 0.9, "normal": 0.7, "high": 0.5},
     domains=["a", "b"],
+    categories=["storage", "memory"],
+    systems=["nas", "router", "phone"],
     record={"seed": 1},
 )
 PARTS = {"tokenizer": b"{}", "table": bytes(range(8)), "weights": b"w" * 10, "onnx": b""}
@@ -26,7 +29,7 @@ def path(tmp_path: Path) -> Path:
     return target
 
 
-def header_and_rest(path: Path) -> tuple[dict, bytes]:
+def header_and_rest(path: Path) -> tuple[dict[str, Any], bytes]:
     unpacker = msgpack.Unpacker()
     data = path.read_bytes()
     unpacker.feed(data)
@@ -96,20 +99,22 @@ def test_other_files_are_refused(path: Path, junk: bytes) -> None:
     assert refused(path)
 
 
-def test_a_newer_format_is_refused_with_what_to_do(path: Path) -> None:
+@pytest.mark.parametrize("major", [FORMAT[0] - 1, FORMAT[0] + 1])
+def test_another_format_is_refused_with_what_to_do(path: Path, major: int) -> None:
     header, rest = header_and_rest(path)
-    header["format"] = [2, 0]
+    header["format"] = [major, 0]
     path.write_bytes(msgpack.packb(header) + rest)
 
     message = refused(path)
-    assert "format 2.0" in message
+    assert f"format {major}.0" in message
+    assert f"reads format {FORMAT[0]};" in message
     assert "install a matching logagent" in message
 
 
 def test_a_newer_minor_format_with_a_part_more_is_read(path: Path) -> None:
     write_bundle(path, MANIFEST, PARTS | {"zoo": b"new"})
     header, rest = header_and_rest(path)
-    header["format"] = [1, 9]
+    header["format"] = [FORMAT[0], 9]
     path.write_bytes(msgpack.packb(header) + rest)
 
     assert b"new" == bytes(Bundle.load(path).part("zoo"))
@@ -130,12 +135,31 @@ def test_a_missing_bundle_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"thresholds": {}}, {"thresholds": {"normal": 7}}, {"normaliser": "1"}, {"domains": None}],
+    [
+        {"thresholds": {}},
+        {"thresholds": {"normal": 7}},
+        {"normaliser": "1"},
+        {"domains": None},
+        {"domains": [1]},
+        {"categories": "storage"},
+        {"categories": [None]},
+        {"systems": {"nas": 1}},
+        {"systems": [1, 2]},
+    ],
 )
-def test_an_unusable_manifest_is_refused(path: Path, change: dict) -> None:
+def test_an_unusable_manifest_is_refused(path: Path, change: dict[str, object]) -> None:
     raw = json.loads(bytes(Bundle.load(path).part("manifest"))) | change
     with pytest.raises(ValueError, match="manifest"):
         Manifest.from_json(json.dumps(raw).encode())
+
+
+def test_a_manifest_without_names_of_kinds_is_one_that_explains_nothing(path: Path) -> None:
+    raw = json.loads(bytes(Bundle.load(path).part("manifest")))
+    del raw["categories"], raw["systems"]
+    manifest = Manifest.from_json(json.dumps(raw).encode())
+
+    assert ([], []) == (manifest.categories, manifest.systems)
+    assert MANIFEST.domains == manifest.domains
 
 
 def test_a_failed_write_leaves_the_old_bundle(path: Path) -> None:

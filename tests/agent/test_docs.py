@@ -19,10 +19,12 @@ from logagent.cli import app
 from logagent.embedding import EmbeddingConfig
 from logagent.explain import Word
 from logagent.groups import Group, Sighting
+from logagent.kinds import Kind
 from logagent.model import decode_arrays
 from logagent.paths import SourceProblem
 from logagent.records import group_record
 from logagent.times import TimeParser
+from logagent.traces import Trace
 
 DOCS = Path(__file__).parents[2] / "docs"
 pytestmark = pytest.mark.skipif(
@@ -119,10 +121,11 @@ def test_every_exit_code_is_in_the_table(code: int) -> None:
 def test_every_key_of_a_group_record_is_described() -> None:
     first = Sighting("a", 1, 0, b"2026-03-14T07:16:01Z x")
     last = Sighting("b", 9, 80, b"2026-03-14T07:16:02Z x")
-    group = Group("0" * 16, b"x", 0.9, first, last, 2)
-    record = group_record(group, TimeParser(), [Word("x", 1.0)], ["linux"], 0.9)
+    group = Group("0" * 16, b"x", 0.9, first, last, 2, Trace(3, b"Error: x"))
+    kind = Kind("storage", ("linux_kernel",))
+    record = group_record(group, TimeParser(), [Word("x", 1.0)], kind, 0.9)
 
-    assert 16 == len(record)
+    assert 19 == len(record)
     assert [] == missing(record, page("cli.md"))
 
 

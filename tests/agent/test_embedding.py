@@ -8,11 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from logagent.embedding import Embedding, EmbeddingConfig, feature_rows
+from logagent.embedding import Embedding, EmbeddingConfig, bigram_rows, sum_rows
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 WORDS = ["[UNK]", "#", "error", "link", "is", "down", "up", "##s", *"abcdefghijklmnopqrstuvwxyz"]
-CONFIG = EmbeddingConfig(rows=128, dim=16, vocabulary=len(WORDS), max_tokens=12, max_chars=80)
+CONFIG = EmbeddingConfig(
+    vocabulary=len(WORDS),
+    token_dim=12,
+    bigram_rows=94,
+    bigram_dim=3,
+    max_tokens=12,
+    max_chars=80,
+)
 
 
 def _tokenizer() -> bytes:
@@ -24,12 +31,15 @@ def _tokenizer() -> bytes:
     return data
 
 
-def _table() -> np.ndarray:
-    return np.random.default_rng(3).integers(-127, 128, (CONFIG.rows, CONFIG.dim), np.int8)
+def _table(rows: int, columns: int) -> np.ndarray:
+    return np.random.default_rng(rows).integers(-127, 128, (rows, columns), np.int8)
 
 
+TOKENS = _table(CONFIG.vocabulary, CONFIG.token_dim)
+BIGRAMS = _table(CONFIG.bigram_rows, CONFIG.bigram_dim)
+TABLE = TOKENS.tobytes() + BIGRAMS.tobytes()
 SCALE = np.linspace(0.01, 0.03, CONFIG.dim, dtype=np.float32)
-EMBEDDING = Embedding(_tokenizer(), _table().tobytes(), SCALE, CONFIG)
+EMBEDDING = Embedding(_tokenizer(), TABLE, SCALE, CONFIG)
 lines = st.lists(
     st.one_of(
         st.binary(max_size=200),
@@ -60,43 +70,52 @@ def test_how_a_call_is_cut_changes_nothing(texts: list[bytes], at: int) -> None:
     assert np.array_equal(EMBEDDING.embed(texts), halves)
 
 
-def test_a_vector_is_the_integer_sum_of_its_rows_over_the_root_of_their_number() -> None:
-    """The definition, written out."""
+def test_a_vector_is_the_sums_of_its_rows_over_the_roots_of_their_numbers() -> None:
+    """The definition, written out; the last columns are one number."""
     ids = np.array([WORDS.index(word) for word in ("link", "is", "down")])
-    rows, starts = feature_rows(ids, np.array([3]), CONFIG.vocabulary, CONFIG.rows)
-    sums = _table()[rows].astype(int).sum(axis=0)
-    expected = sums.astype(np.float32) / np.sqrt(np.float32(5)) * SCALE
+    tokens = TOKENS[ids].astype(int).sum(axis=0)
+    rows = bigram_rows(ids, np.array([3]), CONFIG.bigram_rows)
+    bigrams = BIGRAMS[rows].astype(int).sum(axis=0)
+    root = np.sqrt(np.array([3, 2, 5], np.float32))
+    expected = np.concatenate(
+        (
+            tokens[:-1].astype(np.float32) / root[0],
+            bigrams[:-1].astype(np.float32) / root[1],
+            np.array([tokens[-1] + bigrams[-1]], np.float32) / root[2],
+        )
+    )
 
-    assert [0] == starts.tolist()
-    assert np.array_equal(expected, EMBEDDING.embed([b"link is down"])[0])
+    assert 14 == CONFIG.dim
+    assert np.array_equal(expected * SCALE, EMBEDDING.embed([b"link is down"])[0])
 
 
-def test_rows_alternate_tokens_and_bigrams_and_never_join_two_lines() -> None:
-    """Line starts fall on tokens; the pair across a line's end has no row."""
-    rows, starts = feature_rows(np.array([3, 4, 5, 5, 6]), np.array([3, 2]), 30, 90)
+def test_bigrams_never_join_two_lines() -> None:
+    """Each line has one less than it has tokens; one of a single token has none."""
+    ids, lengths = np.array([3, 4, 5, 5, 6, 9]), np.array([3, 1, 2])
+    rows = bigram_rows(ids, lengths, 90)
+    alone = [bigram_rows(ids[a:b], np.array([b - a]), 90) for a, b in ((0, 3), (3, 4), (4, 6))]
 
-    assert [3, 4, 5, 5, 6] == [rows[i] for i in (0, 2, 4, 5, 7)]
-    assert [0, 5] == starts.tolist()
-    assert 8 == len(rows)
-    assert all(30 <= rows[i] < 90 for i in (1, 3, 6))
+    assert np.concatenate(alone).tolist() == rows.tolist()
+    assert [2, 0, 1] == [len(each) for each in alone]
+    assert all(0 <= row < 90 for row in rows)
 
 
 def test_the_hash_of_a_pair_is_pinned() -> None:
     """A bundle's table was trained with this hash: it may never change."""
-    rows, _ = feature_rows(np.array([1, 2, 3]), np.array([3]), 10, 1_000_010)
+    rows = bigram_rows(np.array([1, 2, 3]), np.array([3]), 1_000_000)
 
-    assert [1, PINNED[0], 2, PINNED[1], 3] == rows.tolist()
-
-
-PINNED = (301551, 794260)
+    assert list(PINNED) == rows.tolist()
 
 
-def test_the_same_ids_give_the_same_rows_wherever_they_stand() -> None:
-    """Rows depend on ids only."""
-    alone, _ = feature_rows(np.array([7, 8]), np.array([2]), 30, 90)
-    second, starts = feature_rows(np.array([1, 2, 3, 7, 8]), np.array([3, 2]), 30, 90)
+PINNED = (301541, 794250)
 
-    assert np.array_equal(alone, second[starts[1] :])
+
+def test_lines_without_rows_sum_to_zero() -> None:
+    """Wherever they stand, the last one included."""
+    table = np.arange(8, dtype=np.int8).reshape(4, 2)
+    sums = sum_rows(table, np.array([0, 1, 3]), np.array([0, 2, 0, 1, 0]))
+
+    assert [[0, 0], [2, 4], [0, 0], [6, 7], [0, 0]] == sums.tolist()
 
 
 def test_tokens_beyond_the_bound_are_not_read() -> None:
@@ -113,16 +132,19 @@ def test_a_line_without_tokens_has_a_vector() -> None:
 
 def test_parts_that_do_not_fit_are_refused() -> None:
     """A short table or a foreign tokenizer never gets as far as a line."""
-    with pytest.raises(ValueError, match="rows x dim"):
-        Embedding(_tokenizer(), _table().tobytes()[:-1], SCALE, CONFIG)
+    with pytest.raises(ValueError, match="rows x columns"):
+        Embedding(_tokenizer(), TABLE[:-1], SCALE, CONFIG)
     with pytest.raises(ValueError, match="unusable tokenizer"):
-        Embedding(b"{}", _table().tobytes(), SCALE, CONFIG)
-    other = EmbeddingConfig(rows=128, dim=16, vocabulary=31)
+        Embedding(b"{}", TABLE, SCALE, CONFIG)
+    other = EmbeddingConfig(vocabulary=31, token_dim=12, bigram_rows=94, bigram_dim=3)
     with pytest.raises(ValueError, match="tokens"):
-        Embedding(_tokenizer(), _table().tobytes(), SCALE, other)
+        Embedding(_tokenizer(), TABLE, SCALE, other)
 
 
-@pytest.mark.parametrize("change", [{"rows": 3}, {"dim": "x"}, {"max_tokens": 1 << 20}])
+@pytest.mark.parametrize(
+    "change",
+    [{"bigram_rows": 0}, {"token_dim": "x"}, {"max_tokens": 1 << 20}, {"bigram_dim": 1 << 13}],
+)
 def test_a_manifest_with_impossible_shapes_is_refused(change: dict[str, object]) -> None:
     """Numbers from a bundle are checked before memory is taken for them."""
     with pytest.raises(ValueError, match="embedding"):

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 from logagent.bundle import DEFAULT_BUNDLE, Bundle, write_bundle
+from logagent.embedding import EmbeddingConfig
 from logagent.errors import BackendError, BundleError
 from logagent.model import (
     Backend,
@@ -40,7 +41,7 @@ BACKENDS = pytest.mark.parametrize(
 
 
 def embeddings(count: int, seed: int = 0, scale: float = 0.5) -> np.ndarray:
-    dim = int(BUNDLE.manifest.embedding["dim"])
+    dim = EmbeddingConfig.from_dict(BUNDLE.manifest.embedding).dim
     generator = np.random.default_rng(seed)
     return (generator.standard_normal((count, dim)) * scale).astype(np.float32)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,9 +14,11 @@ from logagent.blocks import Block
 from logagent.explain import Word
 from logagent.groups import Group, GroupTable, Sighting
 from logagent.judge import NORMAL, Verdict
+from logagent.kinds import Kind
 from logagent.records import dumps, group_record, line_records, stamp_text
 from logagent.scan import Step
 from logagent.times import Stamp, TimeParser
+from logagent.traces import Trace
 
 TIMES = TimeParser(clock=lambda: datetime(2026, 6, 1, tzinfo=UTC).timestamp(), tz=UTC)
 STAMPED = b"2026-03-14T07:16:01Z kernel: EXT4-fs error"
@@ -31,20 +34,28 @@ class NamedSource:
         self.name = name
 
 
-def group(first: Sighting, last: Sighting, template: bytes = b"kernel: EXT-fs error") -> Group:
-    return Group("0123456789abcdef", template, 0.97123456, first, last, 12)
+NOTHING = Kind()
+
+
+def group(
+    first: Sighting,
+    last: Sighting,
+    template: bytes = b"kernel: EXT-fs error",
+    trace: Trace | None = None,
+) -> Group:
+    return Group("0123456789abcdef", template, 0.97123456, first, last, 12, trace or Trace())
 
 
 def step(name: str, block: Block, verdicts: list[Verdict]) -> Step:
     return Step(NamedSource(name), b"fingerprint", block, verdicts, [])  # type: ignore[arg-type]
 
 
-def one_line(record: dict) -> dict:
+def one_line(record: dict[str, Any]) -> dict[str, Any]:
     """Write a record and read it back; it must be one line, for any reader of lines."""
     text = dumps(record)
     assert 1 == len(text.splitlines())
     assert not {unicodedata.category(character) for character in text} & HIDDEN
-    read: dict = json.loads(text)
+    read: dict[str, Any] = json.loads(text)
     assert record == read
     return read
 
@@ -53,6 +64,8 @@ def test_a_group_has_all_keys_where_there_is_something_to_say() -> None:
     first = Sighting("syslog.1", 120, 4000, STAMPED)
     last = Sighting("syslog", 31, 900, LATER)
     words = [Word("error", 1.23456), Word("fs", 0.2)]
+    trace = Trace(31, b"Caused by: java.io.IOException: No space left on device ")
+    kind = Kind("storage", ("kernel_fs", "nas_kernel"))
 
     assert {
         "id": "0123456789abcdef",
@@ -69,17 +82,30 @@ def test_a_group_has_all_keys_where_there_is_something_to_say() -> None:
         "last_time": "2026-03-14T07:17:02+00:00",
         "template": "kernel: EXT-fs error",
         "text": STAMPED.decode(),
+        "trace_lines": 31,
+        "cause": "Caused by: java.io.IOException: No space left on device",
         "why": [["error", 1.23], ["fs", 0.2]],
-        "like": ["linux_kernel"],
-    } == one_line(group_record(group(first, last), TIMES, words, ["linux_kernel"], 0.54321))
+        "category": "storage",
+        "like": ["kernel_fs", "nas_kernel"],
+    } == one_line(group_record(group(first, last, trace=trace), TIMES, words, kind, 0.54321))
 
 
 def test_keys_with_nothing_to_say_are_left_out() -> None:
     sighting = Sighting("syslog", 1, 0, b"no stamp")
-    record = group_record(group(sighting, sighting), TIMES, [], [], 0.5)
+    record = group_record(group(sighting, sighting), TIMES, [], NOTHING, 0.5)
 
     expected = [*PLACE_KEYS, "score", "verdict", "rank", "count", "last_line", "template", "text"]
     assert expected == list(one_line(record))
+
+
+def test_a_trace_without_an_exception_has_no_cause() -> None:
+    """A kernel oops names none."""
+    sighting = Sighting("syslog", 1, 0, b"BUG: unable to handle page fault")
+    each = group(sighting, sighting, trace=Trace(60))
+    record = one_line(group_record(each, TIMES, [], NOTHING, 0.5))
+
+    assert 60 == record["trace_lines"]
+    assert "cause" not in record
 
 
 def test_every_line_has_a_record_under_all() -> None:
@@ -113,10 +139,11 @@ def test_a_line_and_the_group_it_opens_have_one_id() -> None:
 def test_any_bytes_give_one_line_of_valid_json(
     first: bytes, last: bytes, source: str, template: bytes
 ) -> None:
-    each = group(Sighting(source, 1, 0, first), Sighting(source + "x", 2, 9, last), template)
+    start, end = Sighting(source, 1, 0, first), Sighting(source + "x", 2, 9, last)
+    each = group(start, end, template, Trace(1, last))
     words = [Word(template.decode("utf-8", "replace"), 0.5)]
 
-    record = one_line(group_record(each, TIMES, words, [], 0.5))
+    record = one_line(group_record(each, TIMES, words, NOTHING, 0.5))
     assert all(len(value) <= 500 for value in record.values() if isinstance(value, str))
 
 
@@ -137,14 +164,20 @@ def test_no_control_character_gets_into_a_record(hostile: bytes) -> None:
     sighting = Sighting(hostile.decode("utf-8", "surrogateescape"), 1, 0, hostile)
     words = [Word(hostile.decode("utf-8", "replace"), 1.0)]
 
-    assert one_line(group_record(group(sighting, sighting, hostile), TIMES, words, [], 0.5))
+    each = group(sighting, sighting, hostile, Trace(1, b"Error: " + hostile))
+
+    assert one_line(group_record(each, TIMES, words, NOTHING, 0.5))
 
 
 def test_a_very_long_line_gives_a_record_of_bounded_size() -> None:
     sighting = Sighting("\U0001f525" * 5000, 1, 0, b"\xff" * 60_000)
     end = Sighting("\U0001f525" * 6000, 2, 0, b"\xff" * 60_000)
     words = [Word("\U0001f525" * 900, 1.0)] * 4
-    record = group_record(group(sighting, end, b"\xff" * 512), TIMES, words, [], 0.5)
+    each = group(sighting, end, b"\xff" * 512, Trace(200, b"\xff" * 60_000))
+    kind = Kind(
+        "configuration", ("a_name_as_long_as_any_system_has", "another_name_of_such_length")
+    )
+    record = group_record(each, TIMES, words, kind, 0.5)
 
     assert len(dumps(record).encode()) < 25_000  # \u escapes, six bytes for two
 

@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from logagent.explain import Word
 from logagent.groups import Group, Sighting
+from logagent.kinds import Kind
 from logagent.report import Style, group_lines, size_text, totals_line
 from logagent.scan import Totals
 from logagent.times import TimeParser
+from logagent.traces import Trace
 
 TIMES = TimeParser(clock=lambda: datetime(2026, 6, 1, tzinfo=UTC).timestamp(), tz=UTC)
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # what a terminal acts upon or hides
@@ -28,15 +30,18 @@ def group(
     count: int = 1,
     score: float = 0.97,
     sources: tuple[str, str] = ("syslog", "syslog"),
+    trace: Trace | None = None,
 ) -> Group:
     start = Sighting(sources[0], 120, 0, first)
     end = start if last is None else Sighting(sources[1], 310, 9000, last)
-    return Group("0" * 16, b"template", score, start, end, count)
+    return Group("0" * 16, b"template", score, start, end, count, trace or Trace())
 
 
-def shown(each: Group, *words: str, style: Style | None = None) -> list[str]:
+def shown(
+    each: Group, *words: str, kind: Kind | None = None, style: Style | None = None
+) -> list[str]:
     named = [Word(word, 1.0) for word in words]
-    return group_lines(1, each, named, TIMES, replace(style or Style(), tz=UTC))
+    return group_lines(1, each, named, kind or Kind(), TIMES, replace(style or Style(), tz=UTC))
 
 
 def test_one_line_tells_score_count_place_and_time() -> None:
@@ -66,6 +71,39 @@ def test_without_a_time_or_words_nothing_is_made_up() -> None:
     assert ["  1  0.97  ×1  syslog:120", "      no stamp here"] == shown(group(b"  no stamp here "))
 
 
+@pytest.mark.parametrize(
+    ("kind", "words", "reason"),
+    [
+        (Kind("storage", ("kernel_fs", "nas_kernel")), ("error", "reading"), None),
+        (Kind("storage"), ("error",), "storage; because of: error"),
+        (Kind("", ("kernel_fs",)), ("error",), "like kernel_fs; because of: error"),
+        (Kind("storage", ("kernel_fs",)), (), "storage, like kernel_fs"),
+        (Kind(), ("error", "reading"), "because of: error, reading"),
+    ],
+)
+def test_the_last_line_of_a_group_tells_category_systems_and_words(
+    kind: Kind, words: tuple[str, ...], reason: str | None
+) -> None:
+    reason = reason or "storage, like kernel_fs, nas_kernel; because of: error, reading"
+
+    assert [f"      {reason}"] == shown(group(), *words, kind=kind)[2:]
+
+
+def test_the_trace_below_a_line_is_counted_and_its_cause_is_named() -> None:
+    trace = Trace(31, b"Caused by: java.io.IOException: No space left on device\r")
+
+    assert [
+        "      2026-03-14T07:16:01Z router kernel: EXT4-fs error (device sda1)",
+        "      +31 lines of trace: Caused by: java.io.IOException: No space left on device",
+        "      because of: error",
+    ] == shown(group(trace=trace), "error")[1:]
+
+
+def test_a_trace_without_an_exception_is_only_counted() -> None:
+    assert ["      +1 line of trace"] == shown(group(trace=Trace(1)))[2:]
+    assert ["      +60 lines of trace"] == shown(group(trace=Trace(60)))[2:]
+
+
 def test_seconds_since_boot_are_shown_as_such() -> None:
     assert shown(group(b"[   12.482013] mmc0: error -110"))[0].endswith("+12.482s")
 
@@ -74,10 +112,11 @@ def test_seconds_since_boot_are_shown_as_such() -> None:
 def test_hostile_text_brings_no_escape_and_no_line_break(
     text: bytes, source: str, width: int, again: bool
 ) -> None:
-    each = group(text, text if again else None, sources=(source, f"{source}2"))
+    below = Trace(3, text) if again else None
+    each = group(text, text if again else None, sources=(source, f"{source}2"), trace=below)
     lines = shown(each, text.decode("utf-8", "replace"), style=Style(width))
 
-    assert len(lines) in {2, 3, 4}
+    assert len(lines) in {3, 4, 5} if again else {2, 3, 4}
     for line in lines:
         assert not {unicodedata.category(character) for character in line} & HIDDEN
         assert 1 == len(line.splitlines())
@@ -96,9 +135,14 @@ def test_colours_come_only_when_asked_for() -> None:
 @pytest.mark.parametrize("width", [26, 40, 80, 100, 250])
 def test_text_and_words_are_cut_to_the_width(width: int) -> None:
     words = [f"word{number}" * 9 for number in range(40)]
-    _, *text, because = shown(group(b"an error " * 500), *words, style=Style(width))
+    each = group(b"an error " * 500, trace=Trace(7, b"Caused by: x.Error: " + b"y" * 500))
+    kind = Kind("storage", ("a_system_of_a_long_name", "another_system_of_a_long_name"))
+    _, *text, below, because = shown(each, *words, kind=kind, style=Style(width))
 
     assert 2 == len(text)
+    assert width == len(below)
+    assert below.startswith("      +7 lines of tr")
+    assert below.endswith("…")
     assert max(map(len, text)) <= width
     assert width == len(because)
     assert text[-1].endswith(" …")

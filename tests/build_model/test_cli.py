@@ -46,7 +46,13 @@ pipeline_config = pipeline.Config
 
 def _small(config: pipeline.Config) -> pipeline.Config:
     return pipeline.dataclasses.replace(
-        config, rows=500, dim=7, hidden=(8, 6), discriminator=4, groups=2, batch_lines=16
+        config,
+        token_dim=7,
+        bigram_rows=500,
+        hidden=(8, 6),
+        discriminator=4,
+        groups=2,
+        batch_lines=16,
     )
 
 
@@ -54,7 +60,9 @@ def test_training_writes_a_bundle_that_evaluates(tmp_path: Path, folders: list[s
     """And the record says what was done; the same seed gives the same bytes."""
     paths = [tmp_path / "a.bundle", tmp_path / "b" / "a.bundle"]
     for path in paths:
-        done = CliRunner().invoke(cli.app, ["train", "-o", str(path), "--quick", *folders])
+        done = CliRunner().invoke(
+            cli.app, ["train", "-o", str(path), "--quick", "--jobs", "1", *folders]
+        )
         assert 0 == done.exit_code, done.output
     record = Bundle.load(paths[0]).manifest.record
 
@@ -63,7 +71,9 @@ def test_training_writes_a_bundle_that_evaluates(tmp_path: Path, folders: list[s
     assert "3-fold" in record["held_out"]["rule"]
     assert record["parity"]["int8 onnx = numpy"] < 1e-5
     assert 2 == record["targets_looked_at_only"]["BGL_2k"]["lines"]
-    done = CliRunner().invoke(cli.app, ["evaluate", str(paths[0]), folders[2]])
+    done = CliRunner().invoke(
+        cli.app, ["evaluate", "--bundle", str(paths[0]), "--json", folders[2]]
+    )
     assert 0 == done.exit_code, done.output
     assert 2 == json.loads(done.stdout)["targets"]["BGL_2k"]["lines"]
 
@@ -71,7 +81,7 @@ def test_training_writes_a_bundle_that_evaluates(tmp_path: Path, folders: list[s
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the command that installs it."""
     monkeypatch.setattr(cli, "_EXTRA", ("torch", "no_such_package"))
-    done = CliRunner().invoke(cli.app, ["evaluate", "x.bundle"])
+    done = CliRunner().invoke(cli.app, ["evaluate", "--bundle", "x.bundle"])
 
     assert 2 == done.exit_code
     assert "no_such_package" in done.stderr

@@ -52,8 +52,9 @@ def _held_out(seed: int = 0) -> HeldOut:
         logits.append(soft * 2.0 - 3.0 + random.normal(size=300))
         texts = [str(i).encode() for i in range(300)]
         count = np.ones(300, np.int64)
-        domains.append(Domain(str(index), "corpora", texts, soft, count, soft[None]))
-    return HeldOut(domains, logits, 6)
+        unknown = np.full(300, -1, np.int8)
+        domains.append(Domain(str(index), "corpora", texts, soft, count, soft[None], unknown))
+    return HeldOut(domains, logits, 6, np.zeros((0, 2)))
 
 
 def test_calibration_undoes_a_shift() -> None:
@@ -70,7 +71,8 @@ def test_calibration_undoes_a_shift() -> None:
 def test_predictions_worse_than_chance_are_not_calibrated() -> None:
     """A negative slope would turn the ranking around."""
     result = _held_out()
-    turned = HeldOut(result.domains, [-logits for logits in result.logits], 6)
+    logits = [-logits for logits in result.logits]
+    turned = HeldOut(result.domains, logits, 6, result.pairs)
     with pytest.raises(ValueError, match="chance"):
         calibrate(turned)
 
@@ -88,6 +90,7 @@ def test_thresholds_keep_the_budget_of_false_alarms() -> None:
 def test_a_domains_auroc_is_the_mean_over_annotations_that_have_both_classes() -> None:
     """One annotator may find nothing anomalous."""
     positive = np.array([[0, 0, 0], [0, 1, 0]], np.float32)
-    domain = Domain("x", "loghub", [b"a", b"b", b"c"], positive[1], np.array([5, 1, 5]), positive)
+    count, unknown = np.array([5, 1, 5]), np.full(3, -1, np.int8)
+    domain = Domain("x", "loghub", [b"a", b"b", b"c"], positive[1], count, positive, unknown)
 
     assert pytest.approx(0.5) == domain_auroc(domain, np.array([0.0, 1.0, 2.0]))

@@ -10,7 +10,7 @@ from logagent_build.corpora import Domain
 from logagent_build.splits import folds, leave_out
 
 
-def _domain(name: str, texts: list[bytes]) -> Domain:
+def _domain(name: str, texts: list[bytes], kin: frozenset[str] = frozenset()) -> Domain:
     count = len(texts)
     return Domain(
         name,
@@ -19,6 +19,8 @@ def _domain(name: str, texts: list[bytes]) -> Domain:
         np.zeros(count, np.float32),
         np.ones(count, np.int64),
         np.zeros((1, count), np.float32),
+        np.full(count, -1, np.int8),
+        kin,
     )
 
 
@@ -54,3 +56,16 @@ def test_no_template_is_on_both_sides(texts: list[list[bytes]]) -> None:
     assert not {domain.name for domain in train} & {domain.name for domain in test}
     assert all(len(d.soft) == len(d.count) == len(d.templates) for d in train)
     assert set().union(*texts[1:]) - set(texts[0]) == trained
+
+
+def test_kin_of_a_held_out_domain_is_not_trained_on() -> None:
+    """Whichever of the two names the other."""
+    domains = [
+        _domain("openwrt", [b"a"]),
+        _domain("router_boot", [b"b"], frozenset({"openwrt"})),
+        _domain("mail", [b"c"]),
+    ]
+
+    assert ["mail"] == [domain.name for domain in leave_out(domains, [0])[0]]
+    assert ["mail"] == [domain.name for domain in leave_out(domains, [1])[0]]
+    assert ["openwrt", "router_boot"] == [domain.name for domain in leave_out(domains, [2])[0]]

@@ -18,13 +18,21 @@ from logagent_build.export import Exported, onnx_graph, parity, write
 from logagent_build.features import featurise, join
 from logagent_build.lexical import Lexical, graft
 from logagent_build.network import Detector
-from logagent_build.quantise import quantise_columns
+from logagent_build.quantise import quantise_columns, quantise_tables
 from logagent_build.tokenizer import train_tokenizer, vocabulary
 from logagent_build.train import Config, Language, Model, fit
 
 NORMAL = [b"link is up", b"session opened for user", b"INFO started service", b"0 errors found"]
 BROKEN = [b"link is down", b"kernel panic", b"ERROR read failed", b"# errors found"]
-CONFIG = Config(rows=600, dim=7, hidden=(12, 6), discriminator=4, groups=2, epochs=4, batch_lines=8)
+CONFIG = Config(
+    token_dim=7,
+    bigram_rows=500,
+    hidden=(12, 6),
+    discriminator=4,
+    groups=2,
+    epochs=4,
+    batch_lines=8,
+)
 
 
 def _domains() -> list[Domain]:
@@ -32,7 +40,17 @@ def _domains() -> list[Domain]:
     for name in ("one", "two", "three"):
         texts = [name.encode() + b": " + text for text in NORMAL + BROKEN]
         soft = np.array([0] * 4 + [1] * 4, np.float32)
-        domains.append(Domain(name, "corpora", texts, soft, np.ones(8, np.int64), soft[None]))
+        domains.append(
+            Domain(
+                name,
+                "corpora",
+                texts,
+                soft,
+                np.ones(8, np.int64),
+                soft[None],
+                np.full(8, -1, np.int8),
+            )
+        )
     return domains
 
 
@@ -61,11 +79,15 @@ def model(language: Language) -> Model:
 def test_all_forms_of_a_detector_agree(language: Language, model: Model) -> None:
     """Torch, float ONNX, int8 ONNX and the numpy backend."""
     exported = Exported(model, language, (1.3, -0.2))
-    differences = parity(model, language, exported, NORMAL + BROKEN + [b"", b"\xff\x00"])
+    texts = [*NORMAL, *BROKEN, b"", b"\xff\x00"]
+    truth = np.array([False] * 4 + [True] * 4 + [False, False])
+    differences = parity(model, language, exported, texts, truth)
 
     assert differences["torch = float onnx"] < 1e-5
     assert differences["int8 onnx = numpy"] < 1e-5
     assert differences["torch = int8"] < 0.05
+    assert abs(differences["auroc, torch - int8"]) < 0.1
+    assert 0.0 == differences["auroc, onnx - numpy"]
 
 
 def test_a_seed_gives_the_same_bundle_bytes(tmp_path: Path, language: Language) -> None:
@@ -112,15 +134,41 @@ def test_grafting_adds_the_linear_logit_to_every_head() -> None:
     """And leaves the discriminator as it was."""
     torch.manual_seed(0)
     detector = Detector(5, (7, 6), 4, 3, 0.0).eval()
-    table = torch.randn(20, 5)
-    lexical = Lexical(np.random.default_rng(0).normal(size=20).astype(np.float32), 0.3)
-    wide, wider = graft(table, detector, lexical, 0.5)
-    votes, domain = detector(table)
-    wide_votes, wide_domain = wider(wide)
-    linear = 0.5 * (torch.from_numpy(lexical.column) + 0.3)
+    lines, logits = torch.randn(20, 5), torch.randn(20)
+    nothing = np.zeros(0, np.float32)
+    wider = graft(detector, 5, Lexical(nothing, nothing, 0.3), 0.5)
+    votes, domain = detector(lines)
+    wide_votes, wide_domain = wider(torch.cat((lines, logits[:, None]), dim=1))
 
-    torch.testing.assert_close(votes + linear[:, None], wide_votes)
+    torch.testing.assert_close(votes + 0.5 * (logits[:, None] + 0.3), wide_votes)
     torch.testing.assert_close(domain, wide_domain)
+
+
+def test_the_tables_last_columns_carry_the_linear_model(language: Language, model: Model) -> None:
+    """What the agent adds up from both tables is the linear model's logit without its bias."""
+    texts = [text for domain in _domains() for text in domain.templates]
+    features = featurise(language.tokenizer, texts, language.embedding(CONFIG))
+    lexical = Lexical(model.tokens[:, -1].numpy(), model.bigrams[:, -1].numpy(), 0.0)
+    shared = model.embed(features)[:, -1].numpy()
+
+    assert lexical.logits(features) == pytest.approx(shared, abs=1e-5)
+    assert np.abs(shared).max() > 0.1
+
+
+def test_both_last_columns_are_quantised_with_one_step() -> None:
+    """The agent adds them up as integers."""
+    random = np.random.default_rng(0)
+    tokens = random.uniform(-1, 1, (30, 4)).astype(np.float32)
+    bigrams = random.uniform(-1, 1, (50, 2)).astype(np.float32)
+    bigrams[7] = 0
+    table, scale = quantise_tables(tokens, bigrams)
+    first = np.frombuffer(table[:120], np.int8).reshape(30, 4)
+    second = np.frombuffer(table[120:], np.int8).reshape(50, 2)
+
+    assert (5,) == scale.shape
+    assert np.abs(first * scale[[0, 1, 2, 4]] - tokens).max() < 0.02
+    assert np.abs(second * scale[[3, 4]] - bigrams).max() < 0.02
+    assert not second[7].any()
 
 
 def test_quantised_columns_are_within_half_a_step_where_nothing_is_clipped() -> None:
@@ -140,24 +188,45 @@ def test_features_can_be_taken_joined_and_dropped(language: Language) -> None:
     both = join((features, features))
     picked = both.take(np.array([6, 1]))
     random = np.random.default_rng(0)
-    nothing = np.zeros(CONFIG.rows, bool)
+    nothing = np.zeros(len(language.words), bool)
 
     assert 8 == len(both)
-    assert np.array_equal(features.take(np.array([2, 1])).rows, picked.rows)
+    two = features.take(np.array([2, 1]))
+    for left, right in ((two.tokens, picked.tokens), (two.bigrams, picked.bigrams)):
+        assert np.array_equal(left.rows, right.rows)
+        assert np.array_equal(left.starts, right.starts)
     whole = features.dropped(random, 0.0, 0.0, 0.0, nothing)
-    assert np.array_equal(features.rows, whole.rows)
-    assert np.array_equal(features.starts, whole.starts)
-    assert 0 < len(features.dropped(random, 0.4, 0.5, 0.0, nothing).rows) < len(features.rows)
+    assert np.array_equal(features.tokens.rows, whole.tokens.rows)
+    assert np.array_equal(features.bigrams.starts, whole.bigrams.starts)
+    fewer = features.dropped(random, 0.4, 0.5, 0.0, nothing)
+    assert 0 < len(fewer.tokens.rows) < len(features.tokens.rows)
+    assert 0 < len(fewer.bigrams.rows) < len(features.bigrams.rows)
+
+
+def test_disturbing_leaves_what_was_there(language: Language) -> None:
+    """Tokens are added behind each line, bigrams are not."""
+    features = featurise(language.tokenizer, NORMAL, language.embedding(CONFIG))
+    disturbed = features.disturbed(np.random.default_rng(0), 0.5, 3, len(language.words))
+    extra = disturbed.tokens.counts - features.tokens.counts
+
+    assert {0, 3} <= set(extra.tolist()) <= {0, 1, 2, 3}
+    assert features.bigrams is disturbed.bigrams
+    for line, length in enumerate(features.tokens.counts):
+        old, new = features.tokens.starts[line], disturbed.tokens.starts[line]
+        expected = features.tokens.rows[old : old + length]
+        assert np.array_equal(expected, disturbed.tokens.rows[new : new + length])
 
 
 def test_dropping_level_words_drops_their_bigrams_too(language: Language) -> None:
     """Of `INFO started service` only what has no INFO in it stays."""
-    features = featurise(language.tokenizer, [b"INFO started service"], language.embedding(CONFIG))
-    level = np.zeros(CONFIG.rows, bool)
-    level[language.words.index("info")] = True
-    left = features.dropped(np.random.default_rng(0), 0.0, 0.0, 1.0, level)
+    texts = [b"INFO started service", b"link is up"]
+    features = featurise(language.tokenizer, texts, language.embedding(CONFIG))
+    levels = np.zeros(len(language.words), bool)
+    levels[language.words.index("info")] = True
+    left = features.dropped(np.random.default_rng(0), 0.0, 0.0, 1.0, levels)
 
-    assert features.rows[2:].tolist() == left.rows.tolist()
+    assert features.tokens.rows[1:].tolist() == left.tokens.rows.tolist()
+    assert features.bigrams.rows[1:].tolist() == left.bigrams.rows.tolist()
 
 
 def test_the_onnx_graph_is_deterministic(language: Language, model: Model) -> None:
