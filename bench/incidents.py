@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from logagent.bundle import DEFAULT_BUNDLE, Bundle
 from logagent.scan import Scan
@@ -83,23 +84,30 @@ def run() -> None:
         loghub = find_loghub(options.loghub)
         logs = [loghub / name / f"{name}_2k.log" for name in BACKGROUNDS]
     scorer = Scorer(Bundle.load(options.bundle))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for log in logs:
         background = log.read_text("utf-8", "replace").splitlines()
-        for name, written in read_incidents().items():
-            shown, groups = report(scorer, spread(background, written), options.top)
-            found = sum(any(line in shown for line in part) for part in written)
-            missed = "; ".join(
-                part[0][:60] for part in written if not any(line in shown for line in part)
+        for name, parts in read_incidents().items():
+            shown, groups = report(scorer, spread(background, parts), options.top)
+            missed = [part[0] for part in parts if not any(line in shown for line in part)]
+            found = len(parts) - len(missed)
+            rows.append(
+                {"log": log.stem, "incident": name, "found": found, "parts": len(parts)}
+                | {"groups": groups, "missed": missed}
             )
-            rows.append((log.stem, name, f"{found} of {len(written)}", str(groups), missed))
-    print_table(("background", "incident", "parts found", "groups", "missed"), rows)
-    every = sum(int(row[2].split()[0]) for row in rows)
-    total = sum(int(row[2].split()[2]) for row in rows)
-    print(f"{every} of {total} parts among the first {options.top} groups")
-    facts = machine_facts() | {"command": public_command(), "top": options.top}
-    found_all = {"found": every, "parts": total, "rows": rows}
-    write_result("incidents", facts | found_all, options.results)
+    header = ("background", "incident", "parts found", "groups", "first missed")
+    print_table(header, [_cells(row) for row in rows])
+    found, parts_ = (sum(row[key] for row in rows) for key in ("found", "parts"))
+    print(f"{found} of {parts_} parts among the first {options.top} groups")
+    facts = {"command": public_command(), "machine": machine_facts(), "top": options.top}
+    facts |= {"found": found, "parts": parts_, "rows": rows}
+    write_result("incidents", facts, options.results)
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    missed = row["missed"][0][:60] if row["missed"] else ""
+    parts = f"{row['found']} of {row['parts']}"
+    return [row["log"], row["incident"], parts, str(row["groups"]), missed]
 
 
 if __name__ == "__main__":

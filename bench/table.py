@@ -205,6 +205,20 @@ def stages(result: Result) -> str:
     )
 
 
+def incidents(result: Result) -> str:
+    """One row per incident: how many of its parts were found on each background."""
+    logs = list(dict.fromkeys(row["log"] for row in result["rows"]))
+    names = list(dict.fromkeys(row["incident"] for row in result["rows"]))
+    cell = {(row["log"], row["incident"]): row for row in result["rows"]}
+    rows = [
+        [name, *(f"{cell[log, name]['found']} of {cell[log, name]['parts']}" for log in logs)]
+        for name in names
+    ]
+    share = f"{result['found']} of {result['parts']} parts"
+    note = f"\n{share} are among the first {result['top']} groups of `logagent scan`.\n"
+    return table(("incident", *logs), rows) + note
+
+
 SECTIONS: tuple[tuple[str, str, Callable[[Result], str]], ...] = (
     ("speed", "Speed", speed),
     ("speed_numpy", "Speed with the numpy backend", speed),
@@ -212,6 +226,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Result], str]], ...] = (
     ("startup", "Start-up", startup),
     ("size", "Size", size),
     ("stages", "Where the time goes", stages),
+    ("incidents", "Incidents in healthy logs", incidents),
 )
 
 
