@@ -44,12 +44,11 @@ def read_incidents(path: Path = INCIDENTS) -> dict[str, list[list[str]]]:
     return incidents
 
 
-def report(scorer: Scorer, lines: list[str], top: int) -> tuple[set[str], int]:
+def report(scorer: Scorer, lines: list[str], top: int, threshold: float) -> tuple[set[str], int]:
     """Return the lines of the first `top` groups and their traces, and the number of groups."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "incident.log"
         log.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        threshold = scorer.bundle.manifest.thresholds["normal"]
         scan = Scan(scorer, threshold=threshold)
         for _ in scan.steps([str(log)]):
             pass
@@ -74,6 +73,7 @@ def run() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--top", type=int, default=12, help="groups that are looked at")
     parser.add_argument("--background", type=Path, help="a healthy log instead of the samples")
+    parser.add_argument("--sensitivity", choices=("low", "normal", "high"), default="normal")
     parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE)
     parser.add_argument("--results", type=Path, help="write the result elsewhere")
     source_arguments(parser)
@@ -84,11 +84,12 @@ def run() -> None:
         loghub = find_loghub(options.loghub)
         logs = [loghub / name / f"{name}_2k.log" for name in BACKGROUNDS]
     scorer = Scorer(Bundle.load(options.bundle))
+    threshold = scorer.bundle.manifest.thresholds[options.sensitivity]
     rows: list[dict[str, Any]] = []
     for log in logs:
         background = log.read_text("utf-8", "replace").splitlines()
         for name, parts in read_incidents().items():
-            shown, groups = report(scorer, spread(background, parts), options.top)
+            shown, groups = report(scorer, spread(background, parts), options.top, threshold)
             missed = [part[0] for part in parts if not any(line in shown for line in part)]
             found = len(parts) - len(missed)
             rows.append(
@@ -100,6 +101,7 @@ def run() -> None:
     found, parts_ = (sum(row[key] for row in rows) for key in ("found", "parts"))
     print(f"{found} of {parts_} parts among the first {options.top} groups")
     facts = {"command": public_command(), "machine": machine_facts(), "top": options.top}
+    facts["sensitivity"] = options.sensitivity
     facts |= {"found": found, "parts": parts_, "rows": rows}
     write_result("incidents", facts, options.results)
 

@@ -55,7 +55,7 @@ def group_lines(
          1  0.97  ×12  syslog:120 … 310  2024-03-04 06:12:01 … 07:02:11
               kernel: EXT4-fs error (device sda1): reading directory lblock 0
               +31 lines of trace: java.io.IOException: No space left on device
-              storage, like kernel_fs, nas_kernel; because of: error, reading
+              storage; because of: error, reading; like kernel_fs, nas_kernel
 
     The sample line takes `SAMPLE_LINES` at most; times are in `style.tz`.
     """
@@ -88,13 +88,12 @@ def group_lines(
 
 
 def _reason(words: list[Word], kind: Kind) -> str:
-    """Return what the score is for, on one line: category, systems, words."""
-    known = [kind.category] if kind.category else []
-    if kind.systems:
-        known.append(f"like {', '.join(kind.systems)}")
-    parts = [", ".join(known)] if known else []
+    """Return what the score is for, on one line: category, words, systems."""
+    parts = [kind.category] if kind.category else []
     if words:
         parts.append("because of: " + ", ".join(printable(word.text, 40) for word in words))
+    if kind.systems:
+        parts.append(f"like {', '.join(kind.systems)}")
     return "; ".join(parts)
 
 

@@ -278,11 +278,20 @@ def leave_out_again(
 
 
 def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty"]
-    try:
-        done = subprocess.run(  # a constant command
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    """Return the commit that is checked out, with ``-dirty`` if code or data differ from it."""
+    root = Path(__file__).parents[2]
+
+    def git(*words: str) -> str:
+        command = ["git", *words]
+        done = subprocess.run(  # constant commands
+            command, cwd=root, capture_output=True, text=True, check=False
         )
+        return done.stdout.strip()
+
+    try:
+        commit = git("describe", "--always")
+        # Not the bundle that is shipped: training neither reads it nor depends on it.
+        changed = git("status", "--porcelain", "-uno", "--", ".", ":!agent/logagent/data")
     except FileNotFoundError:  # no git on this machine
         return "unknown"
-    return done.stdout.strip() or "unknown"
+    return (commit or "unknown") + "-dirty" * bool(changed)

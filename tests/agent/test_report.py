@@ -76,15 +76,15 @@ def test_without_a_time_or_words_nothing_is_made_up() -> None:
     [
         (Kind("storage", ("kernel_fs", "nas_kernel")), ("error", "reading"), None),
         (Kind("storage"), ("error",), "storage; because of: error"),
-        (Kind("", ("kernel_fs",)), ("error",), "like kernel_fs; because of: error"),
-        (Kind("storage", ("kernel_fs",)), (), "storage, like kernel_fs"),
+        (Kind("", ("kernel_fs",)), ("error",), "because of: error; like kernel_fs"),
+        (Kind("storage", ("kernel_fs",)), (), "storage; like kernel_fs"),
         (Kind(), ("error", "reading"), "because of: error, reading"),
     ],
 )
-def test_the_last_line_of_a_group_tells_category_systems_and_words(
+def test_the_last_line_of_a_group_tells_category_words_and_systems(
     kind: Kind, words: tuple[str, ...], reason: str | None
 ) -> None:
-    reason = reason or "storage, like kernel_fs, nas_kernel; because of: error, reading"
+    reason = reason or "storage; because of: error, reading; like kernel_fs, nas_kernel"
 
     assert [f"      {reason}"] == shown(group(), *words, kind=kind)[2:]
 
