@@ -45,6 +45,7 @@ Ids = npt.NDArray[np.int64]
 
 _CHUNK_LINES = 32  # lines per pass: 32 x 96 tokens x 128 columns = 0.4 MB of gathered rows
 _CACHED_WORDS = 500  # whole words whose pieces the tokenizer remembers, about 0.2 MB
+_NARROW = 16  # [columns] up to here `reduceat` is the faster sum: 38 x 129 takes 4.9 against 3.0 µs
 _UNKNOWN = 0  # id of the token that stands for a line without any
 
 
@@ -183,10 +184,16 @@ def sum_rows(table: npt.NDArray[Any], rows: Ids, counts: Ids) -> npt.NDArray[np.
         int32 (n, columns).
     """
     out = np.zeros((len(counts), table.shape[1]), np.int32)
+    gathered = table[rows]
+    ends = np.cumsum(counts)
+    if table.shape[1] > _NARROW:  # one call per line: `reduceat` adds columns one by one
+        wide = gathered.astype(np.int16)
+        for index, (end, count) in enumerate(zip(ends.tolist(), counts.tolist(), strict=True)):
+            np.add.reduce(wide[end - count : end], axis=0, dtype=np.int32, out=out[index])
+        return out
     some = np.flatnonzero(counts)  # `reduceat` has no empty sums
     if len(some):
-        starts = np.cumsum(counts) - counts
-        out[some] = np.add.reduceat(table[rows], starts[some], axis=0, dtype=np.int32)
+        out[some] = np.add.reduceat(gathered, (ends - counts)[some], axis=0, dtype=np.int32)
     return out
 
 

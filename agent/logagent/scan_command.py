@@ -23,7 +23,7 @@ from logagent.errors import (
 )
 from logagent.explain import words_that_count
 from logagent.groups import Group
-from logagent.kinds import Kinds
+from logagent.kinds import Kind, Kinds
 from logagent.paths import STDIN, SourceProblem
 from logagent.progress import Progress
 from logagent.records import dumps, group_record, line_records
@@ -116,7 +116,8 @@ class _Printer:
         self.partial = False
         """Whether something that should have been read was not."""
         self._scorer = scorer
-        self._kinds = Kinds(scorer.bundle)
+        silent = options.quiet or options.every_line
+        self._kinds = None if silent else Kinds(scorer.bundle)  # 0.4 MB that no count needs
         self._options = options
         self._live = live and not options.every_line
         self._shown = 0  # groups printed as they came
@@ -171,7 +172,8 @@ class _Printer:
     def _group(self, number: int, group: Group, rank: float) -> None:
         group.shown = group.count
         words = words_that_count(self._scorer, group.template)
-        kind = self._kinds.of(self._scorer.embedding.embed([group.template])[0])
+        embedding = self._scorer.embedding.embed([group.template])[0]
+        kind = self._kinds.of(embedding) if self._kinds else Kind()
         if self._options.human:
             print(*group_lines(number, group, words, kind, self._times, self._style), sep="\n")  # noqa: T201
         else:

@@ -5,7 +5,8 @@ flagged lines of a trace to the flagged line that began it, so that one failure 
 `below` tells what of a trace follows a line, and its last cause.
 
 Guarantees: a line that is no part of a trace is never joined; without a flagged line above it, a
-part stands for itself. Lines are looked at only around flagged ones. Memory: none but one flag.
+part stands for itself. Lines are looked at only around flagged ones. Memory: what is
+known of `_KNOWN` verdicts.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from logagent.judge import NORMAL, Verdict
 
 __all__ = ["Joiner", "Trace", "below", "is_part"]
 
+_KNOWN = 1000  # verdicts remembered; a log has a few dozen flagged ones
 _FURTHEST = 200  # lines that are looked at above a part, or below a head: longer traces are cut
 
 # What an interpreter or runtime prints below an error.
@@ -77,18 +79,25 @@ class Joiner:
 
     def __init__(self) -> None:
         self._open = False  # whether the last block ended inside a trace with a flagged head
+        self._known: dict[Verdict, bool] = {}  # whether a verdict's lines look like parts
 
-    def join(self, block: Block, verdicts: Sequence[Verdict]) -> tuple[list[Verdict], int]:
+    def join(self, block: Block, verdicts: list[Verdict]) -> tuple[list[Verdict], int]:
         """Return verdicts in which the joined lines are normal, and how many were joined.
 
         A head takes the highest score of its parts. Blocks must come in the order of their source.
         """
-        flagged = {verdict for verdict in set(verdicts) if verdict.anomalous}
-        parts = {verdict for verdict in flagged if is_part(block.line(verdicts.index(verdict)))}
         opened = self._open
         self._open = self._ends_open(block, verdicts)
+        distinct = set(verdicts)
+        if distinct == {NORMAL}:
+            return verdicts, 0
+        parts = {
+            verdict
+            for verdict in distinct
+            if verdict.anomalous and self._looks_like_part(verdict, block, verdicts)
+        }
         if not parts:
-            return list(verdicts), 0
+            return verdicts, 0
         out = list(verdicts)
         heads: dict[int, int] = {}  # of a part: its head; -1 in the block before
         joined = 0
@@ -104,6 +113,15 @@ class Joiner:
             if head >= 0 and verdict.score > out[head].score:
                 out[head] = replace(out[head], score=verdict.score)
         return out, joined
+
+    def _looks_like_part(self, verdict: Verdict, block: Block, verdicts: list[Verdict]) -> bool:
+        """Tell by the first line seen of a verdict; its others differ in numbers only."""
+        known = self._known.get(verdict)
+        if known is None:
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            known = self._known[verdict] = is_part(block.line(verdicts.index(verdict)))
+        return known
 
     @staticmethod
     def _head(
@@ -128,6 +146,10 @@ class Joiner:
 
     @staticmethod
     def _ends_open(block: Block, verdicts: Sequence[Verdict]) -> bool:
+        # Without `block.line`, which would look for the ends of all lines of every block.
+        last = block.data[block.data.rfind(b"\n") + 1 :]
+        if verdicts[-1].anomalous or not is_part(last):
+            return verdicts[-1].anomalous
         for index in range(len(verdicts) - 1, max(len(verdicts) - _FURTHEST, -1), -1):
             if verdicts[index].anomalous:
                 return True

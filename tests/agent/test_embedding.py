@@ -110,12 +110,16 @@ def test_the_hash_of_a_pair_is_pinned() -> None:
 PINNED = (301541, 794250)
 
 
-def test_lines_without_rows_sum_to_zero() -> None:
-    """Wherever they stand, the last one included."""
-    table = np.arange(8, dtype=np.int8).reshape(4, 2)
-    sums = sum_rows(table, np.array([0, 1, 3]), np.array([0, 2, 0, 1, 0]))
+@pytest.mark.parametrize("columns", [2, 40])
+def test_lines_without_rows_sum_to_zero(columns: int) -> None:
+    """Wherever they stand, the last one included; in narrow tables and in wide ones."""
+    table = np.repeat(np.array([[0], [33], [66], [100]], np.int8), columns, axis=1)
+    sums = sum_rows(table, np.array([0, 1, 3, 3]), np.array([0, 2, 0, 2, 0]))
 
-    assert [[0, 0], [2, 4], [0, 0], [6, 7], [0, 0]] == sums.tolist()
+    assert np.int32 == sums.dtype
+    assert [[0] * columns, [33] * columns, [0] * columns, [200] * columns, [0] * columns] == (
+        sums.tolist()
+    )
 
 
 def test_tokens_beyond_the_bound_are_not_read() -> None:
