@@ -8,7 +8,7 @@ object per part, in the header's order::
 
 Guarantees: nothing of a bundle is used before every size and every SHA-256 was checked; sizes are
 checked before memory is taken; no code is ever loaded (no pickle). The file is mapped, not read:
-its pages are shared and file-backed, so the 4 MB table costs no private memory. A bundle file is
+its pages are shared and file-backed, so the 3 MB table costs no private memory. A bundle file is
 therefore only ever replaced by renaming another over it (`write_bundle` does), never in place.
 """
 
