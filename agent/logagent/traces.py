@@ -20,7 +20,7 @@ from logagent.judge import NORMAL, Verdict
 
 __all__ = ["Joiner", "Trace", "below", "is_part"]
 
-_KNOWN = 1000  # verdicts remembered; a log has a few dozen flagged ones
+_KNOWN = 200  # verdicts remembered; a log has a few dozen flagged ones
 _FURTHEST = 200  # lines that are looked at above a part, or below a head: longer traces are cut
 
 # What an interpreter or runtime prints below an error.
