@@ -25,7 +25,7 @@ _FURTHEST = 200  # lines that are looked at above a part, or below a head: longe
 
 # What an interpreter or runtime prints below an error.
 _RUNTIME = rb"""
-    \t | [ ]{2,}\S                                    # indented: Java, Python, Node, Go, .NET
+    (?:\t|[ ]{2})[ \t]*(?![\s\d\[<])                 # indented, and no time: Java, Python, Go
   | Traceback[ ]\(most[ ]recent | During[ ]handling[ ]of[ ]the | The[ ]above[ ]exception
   | Caused[ ]by:[ ] | Suppressed:[ ] | \.\.\.[ ]\d+[ ](?:more|common)
   | [\w.$]*[\w$](?:Exception|Error|Throwable)(?::[ ]|$)  # the exception itself
@@ -105,8 +105,9 @@ class Joiner:
             if verdict not in parts:
                 continue
             head = self._head(block, verdicts, index, heads, opened=opened)
-            heads[index] = head
-            if head == index:
+            if head is not None:
+                heads[index] = head
+            if head is None or head == index:
                 continue
             joined += 1
             out[index] = NORMAL
@@ -131,18 +132,21 @@ class Joiner:
         heads: dict[int, int],
         *,
         opened: bool,
-    ) -> int:
-        """Return the index of the line that a part belongs to; its own if there is none."""
+    ) -> int | None:
+        """Return the index of the line that a part belongs to, its own if that is not flagged.
+
+        None if there is nothing but parts above: a file in which every line is indented.
+        """
         if not is_part(block.line(index)):  # its template's first line was a part, this is not
             return index
         for above in range(index - 1, max(index - _FURTHEST, -1) - 1, -1):
             if above < 0:
-                return -1 if opened else index
+                return -1 if opened else None
             if above in heads:
                 return heads[above]
             if not is_part(block.line(above)):
                 return above if verdicts[above].anomalous else index
-        return index
+        return None
 
     @staticmethod
     def _ends_open(block: Block, verdicts: Sequence[Verdict]) -> bool:

@@ -75,6 +75,16 @@ def test_a_trace_below_a_calm_line_stands_for_itself() -> None:
     assert [3] == [index for index, verdict in enumerate(after) if verdict.anomalous]
 
 
+def test_a_file_of_indented_lines_is_no_trace() -> None:
+    """Its flagged lines stay events of their own, near and far."""
+    lines = [b"    all quiet"] * 300
+    lines[10], lines[12], lines[290] = b"    disk died", b"    fan died", b"    link died"
+    block = Block(b"\n".join(lines), 1, 0)
+    before = verdicts(block, flagged({b"disk": 0.9, b"fan": 0.9, b"link": 0.9}))
+
+    assert 0 == Joiner().join(block, before)[1]
+
+
 @pytest.mark.parametrize("cut", range(1, 4))
 def test_a_trace_may_cross_blocks(cut: int) -> None:
     """Wherever the cut is."""
@@ -97,6 +107,8 @@ def test_a_trace_may_cross_blocks(cut: int) -> None:
         b"[   12.3] Out of memory: Killed process 812",
         b"Error: Cannot find module 'x'",
         b"connection at node1 (port 12) lost",
+        b"  312   345 E Storage: cannot read",
+        b"   [   12.345] sda: I/O error",
         b"",
     ],
 )
