@@ -41,27 +41,29 @@ class Kinds:
         Raises:
             BundleError: they do not fit its names.
         """
-        arrays = decode_arrays(bundle.part("weights"))
+        self._arrays = {
+            name: array
+            for name, array in decode_arrays(bundle.part("weights")).items()
+            if name.startswith(("categories.", "systems."))
+        }
+        self._categories = bundle.manifest.categories
+        self._systems = bundle.manifest.systems
         try:
             dim = EmbeddingConfig.from_dict(bundle.manifest.embedding).dim
-        except ValueError as error:
-            raise BundleError(f"bundle {bundle.path}: {error}") from None
-        self._models: list[tuple[list[str], Floats, Floats]] = []
-        names = {"categories": bundle.manifest.categories, "systems": bundle.manifest.systems}
-        for part, known in names.items():
-            if not known:
-                continue
-            try:
-                weight, bias = dense(arrays, part)
-            except (KeyError, ValueError) as error:
-                raise BundleError(f"bundle {bundle.path}: unusable {part}: {error}") from None
-            if weight.shape != (dim, len(known)) or bias.shape != (len(known),):
-                raise BundleError(
-                    f"bundle {bundle.path}: unusable {part}: {len(known)} names, "
-                    f"weight {weight.shape}, bias {bias.shape}, embeddings of {dim}"
-                )
-            self._models.append((known, weight, bias))
-        self._named = [part for part, known in names.items() if known]
+            for part, names in (("categories", self._categories), ("systems", self._systems)):
+                self._check(part, names, dim)
+        except (KeyError, ValueError) as error:
+            raise BundleError(f"bundle {bundle.path}: unusable explanation: {error}") from None
+
+    def _check(self, part: str, names: list[str], dim: int) -> None:
+        if not names:
+            return
+        weight, bias = dense(self._arrays, part)
+        if weight.shape != (dim, len(names)) or bias.shape != (len(names),):
+            raise ValueError(
+                f"{part}: {len(names)} names, weight {weight.shape}, bias {bias.shape}, "
+                f"embeddings of {dim}"
+            )
 
     def of(self, embedding: Floats) -> Kind:
         """Return the kind of one template.
@@ -69,14 +71,20 @@ class Kinds:
         Args:
             embedding: float32 (dim,).
         """
-        found: dict[str, list[tuple[str, float]]] = {"categories": [], "systems": []}
-        for part, (known, weight, bias) in zip(self._named, self._models, strict=True):
-            share = _softmax(embedding @ weight + bias)
-            best = np.argsort(-share, kind="stable")[:SYSTEMS].tolist()
-            found[part] = [(known[index], float(share[index])) for index in best]
-        category = [name for name, share in found["categories"][:1] if share >= _LEAST_CATEGORY]
-        systems = [name for name, share in found["systems"] if share >= _LEAST_SYSTEM]
+        category = self._likely("categories", self._categories, embedding, 1, _LEAST_CATEGORY)
+        systems = self._likely("systems", self._systems, embedding, SYSTEMS, _LEAST_SYSTEM)
         return Kind(category[0] if category else "", tuple(systems))
+
+    def _likely(
+        self, part: str, names: list[str], embedding: Floats, most: int, least: float
+    ) -> list[str]:
+        """Return the likeliest names, of a probability of at least `least`."""
+        if not names:
+            return []
+        weight, bias = dense(self._arrays, part)  # widened when asked for, not kept: few groups ask
+        share = _softmax(embedding @ weight + bias)
+        best = np.argsort(-share, kind="stable")[:most].tolist()
+        return [names[index] for index in best if share[index] >= least]
 
 
 def _softmax(logits: Floats) -> Floats:

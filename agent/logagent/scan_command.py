@@ -23,7 +23,7 @@ from logagent.errors import (
 )
 from logagent.explain import words_that_count
 from logagent.groups import Group
-from logagent.kinds import Kind, Kinds
+from logagent.kinds import Kinds
 from logagent.paths import STDIN, SourceProblem
 from logagent.progress import Progress
 from logagent.records import dumps, group_record, line_records
@@ -116,8 +116,7 @@ class _Printer:
         self.partial = False
         """Whether something that should have been read was not."""
         self._scorer = scorer
-        silent = options.quiet or options.every_line
-        self._kinds = None if silent else Kinds(scorer.bundle)  # 0.4 MB that no count needs
+        self._kinds = Kinds(scorer.bundle)
         self._options = options
         self._live = live and not options.every_line
         self._shown = 0  # groups printed as they came
@@ -173,7 +172,7 @@ class _Printer:
         group.shown = group.count
         words = words_that_count(self._scorer, group.template)
         embedding = self._scorer.embedding.embed([group.template])[0]
-        kind = self._kinds.of(embedding) if self._kinds else Kind()
+        kind = self._kinds.of(embedding)
         if self._options.human:
             print(*group_lines(number, group, words, kind, self._times, self._style), sep="\n")  # noqa: T201
         else:

@@ -90,7 +90,7 @@ def train(
     began = time.monotonic()
     folder = None if no_loghub else loghub or data / "loghub"
     paths = stages.Paths(corpora, lexicon, labels, folder, data, cache)
-    with _progress() as progress:
+    with _reported(), _progress() as progress:
         record = stages.build(
             output,
             paths,
@@ -143,14 +143,11 @@ def evaluate(
     an alert tag or "-" (CFDR), or plain lines without labels.
     """
     stages = _pipeline()
-    try:
+    with _reported():
         figures: dict[str, Any] = {"targets": stages.look(bundle, data, target, report)}
-    except (OSError, ValueError, LogagentError) as error:
-        typer.echo(f"logagent-build: {error}", err=True)
-        raise typer.Exit(EXIT_INPUT) from None
     if lodo:
         paths = stages.Paths(corpora, lexicon, labels, loghub or data / "loghub", data, cache)
-        with _progress() as progress:
+        with _reported(), _progress() as progress:
             figures["held_out"] = stages.leave_out_again(
                 bundle, paths, progress, folds=folds, jobs=jobs, kin=kin
             )
@@ -225,6 +222,16 @@ def _pipeline() -> ModuleType:
         )
         raise typer.Exit(2)
     return importlib.import_module("logagent_build.pipeline")  # torch: only when a command runs
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Turn what is wrong with data, labels or bundles into one line and an exit code."""
+    try:
+        yield
+    except (OSError, ValueError, LogagentError) as error:
+        typer.echo(f"logagent-build: {error}", err=True)
+        raise typer.Exit(EXIT_INPUT) from None
 
 
 @contextmanager

@@ -86,3 +86,18 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 2 == done.exit_code
     assert "no_such_package" in done.stderr
     assert "logagent[build]" in done.stderr
+
+
+def test_broken_data_are_one_line_and_an_exit_code(tmp_path: Path, folders: list[str]) -> None:
+    """File and line number, no traceback; nothing is written."""
+    (tmp_path / "corpora" / "one.tsv").write_text("0\tno severity\n")
+    bundle = tmp_path / "x.bundle"
+    done = CliRunner().invoke(cli.app, ["train", "-o", str(bundle), "--quick", *folders])
+
+    assert 4 == done.exit_code
+    assert "one.tsv:1: expected label, severity and line" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not bundle.exists()
+    done = CliRunner().invoke(cli.app, ["evaluate", "--target", "no_such_target"])
+    assert 4 == done.exit_code
+    assert "neither a file nor one of" in done.stderr
