@@ -87,6 +87,10 @@ class Aminer:
     folder: Path
     """Holds the modules; may be read by everyone, as the child runs as another user."""
 
+    def command(self, config: Path) -> list[str]:
+        """The command that follows logs as configured."""
+        return [str(self.folder / "root" / LIBRARY / "aminer.py"), "--config", str(config)]
+
 
 @contextmanager
 def prepare(work: Path = WORK) -> Iterator[Aminer]:
@@ -138,27 +142,31 @@ def _call(*argv: str, cwd: Path | None = None) -> str:
     return done.stdout
 
 
+def configure(template: str, folder: Path, log: Path, **more: str) -> Path:
+    """Write a configuration, and make the folders it names if they are not there."""
+    user = pwd.getpwnam(USER)
+    for name in ("state", "log"):
+        (folder / name).mkdir(mode=0o700, exist_ok=True)
+        os.chown(folder / name, user.pw_uid, user.pw_gid)
+    group = grp.getgrgid(user.pw_gid).gr_name
+    config = folder / "bench.yml"
+    text = template.format(user=USER, group=group, folder=folder, log=log, **more)
+    config.write_text(text, encoding="utf-8")
+    config.chmod(0o644)
+    return config
+
+
 def time_prefix(aminer: Aminer, log: Path, lines: int, core: int | None) -> dict[str, float]:
     """One run over the first lines of a log, learning from nothing."""
     with tempfile.TemporaryDirectory(prefix="bench-aminer-run-") as temporary:
         folder = Path(temporary)
         folder.chmod(0o755)
-        user = pwd.getpwnam(USER)
-        for name in ("state", "log"):
-            (folder / name).mkdir(mode=0o700)
-            os.chown(folder / name, user.pw_uid, user.pw_gid)
         prefix = folder / "prefix.log"
         with log.open("rb") as source, prefix.open("wb") as target:
             target.writelines(islice(source, lines))
-        config = folder / "bench.yml"
-        group = grp.getgrgid(user.pw_gid).gr_name
-        config.write_text(
-            _CONFIG.format(user=USER, group=group, folder=folder, log=prefix), encoding="utf-8"
-        )
         prefix.chmod(0o644)
-        config.chmod(0o644)
-        start = aminer.folder / "root" / LIBRARY / "aminer.py"
-        done = run([str(start), "--config", str(config), "--offline-mode"], core=core)
+        config = configure(_CONFIG, folder, prefix)
+        done = run([*aminer.command(config), "--offline-mode"], core=core)
         return {
             "lines": lines,
             "wall_seconds": done.wall_seconds,

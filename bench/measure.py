@@ -167,13 +167,14 @@ def _kib(field: str) -> int:
 
 def scan_command(options: argparse.Namespace, backend: str | None, *words: str) -> list[str]:
     """`logagent scan` with these words: `--logagent`, else the script beside this Python."""
-    argv = _logagent(options.logagent)
+    argv = logagent_words(options.logagent)
     argv += ["scan", *(["--backend", backend] if backend else [])]
     argv += ["--bundle", str(options.bundle)] if options.bundle else []
     return [*argv, *words]
 
 
-def _logagent(chosen: str | None) -> list[str]:
+def logagent_words(chosen: str | None) -> list[str]:
+    """How logagent is started: as chosen, else by the script beside this Python."""
     if chosen:
         return shlex.split(chosen)
     script = Path(sys.executable).with_name("logagent")

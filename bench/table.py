@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from following_tables import follow, rotation, soak
+from markdown import Result, origin, table
 from measure import MIB, RESULTS, ROOT, BenchError, main
 
 PAGE = ROOT / "docs" / "benchmarks.md"
-Result = dict[str, Any]
 _INTRODUCTION = """\
 # Benchmarks
 
@@ -35,25 +35,6 @@ _TOOLS = {
     "drain3": "Drain3",
     "aminer": "aminer",
 }
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, all columns but the first to the right."""
-    lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def origin(result: Result) -> str:
-    """Where a result comes from, in one paragraph."""
-    machine = result["machine"]
-    libraries = ", ".join(f"{name} {version}" for name, version in machine["libraries"].items())
-    return (
-        f"`{result['command']}` on {machine['date']}, commit {machine['commit']}. "
-        f"{machine['cpu']} ({machine['architecture']}), {machine['cores']} cores, "
-        f"{machine['memory_bytes'] / 1024**3:.0f} GiB, {machine['kernel']}, {machine['python']}, "
-        f"locale {machine['locale']}; {libraries}.\n"
-    )
 
 
 def speed(result: Result) -> str:
@@ -227,6 +208,9 @@ SECTIONS: tuple[tuple[str, str, Callable[[Result], str]], ...] = (
     ("size", "Size", size),
     ("stages", "Where the time goes", stages),
     ("incidents", "Incidents in healthy logs", incidents),
+    ("rotation", "Following a rotated log", rotation),
+    ("soak", "Nothing lost, nothing invented", soak),
+    ("follow", "Following: cost and speed", follow),
 )
 
 
@@ -237,7 +221,9 @@ def page(results: Path) -> str:
         file = results / f"{name}.json"
         if file.exists():
             result = json.loads(file.read_text(encoding="utf-8"))
-            parts += [f"## {title}\n", origin(result), section(result)]
+            # Of a result in parts, each part has an origin of its own.
+            source = [] if isinstance(result.get("parts"), dict) else [origin(result)]
+            parts += [f"## {title}\n", *source, section(result)]
     if len(parts) == 1:
         raise BenchError("no results yet; run the benchmarks of bench/README.md first")
     return "\n".join(parts)

@@ -13,13 +13,14 @@ __all__ = ["main"]
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def main() -> None:
     """Run the command line."""
-    from logagent.cli import run
+    from logagent.cli import main as command_line
 
-    run()
+    command_line()
 
 
 if __name__ == "__main__":

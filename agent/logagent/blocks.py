@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["BLOCK_BYTES", "MAX_LINE_BYTES", "Block", "BlockReader"]
+__all__ = ["BLOCK_BYTES", "MAX_LINE_BYTES", "Block", "BlockCutter", "BlockReader"]
 
 _NEWLINE = 10
 
@@ -87,28 +87,22 @@ class Block:
         return self._counted[0]
 
 
-class BlockReader:
-    """Blocks of whole lines from `read`, in order; iterate once.
+class BlockCutter:
+    """Blocks of whole lines from bytes that are pushed in, in order.
 
-    `read(n)` returns at most `n` bytes, fewer if it likes, and `b""` at the end. A line of
-    more than `max_line_bytes` keeps its first `max_line_bytes`; the rest, up to its newline,
-    is thrown away as it is read. A last line without a newline is a line like any other.
+    For bytes that come when they like, as from a pipe that is never waited for; where they can be
+    asked for, `BlockReader` is simpler. A line of more than `max_line_bytes` keeps its first
+    `max_line_bytes`; the rest, up to its newline, is thrown away as it comes.
 
-    Memory: O(block_bytes + max_line_bytes).
+    Memory: O(longest chunk + max_line_bytes).
     """
 
     def __init__(
-        self,
-        read: Callable[[int], bytes],
-        *,
-        block_bytes: int = BLOCK_BYTES,
-        max_line_bytes: int = MAX_LINE_BYTES,
-        first_line: int = 1,
-        offset: int = 0,
+        self, *, max_line_bytes: int = MAX_LINE_BYTES, first_line: int = 1, offset: int = 0
     ) -> None:
-        """Read nothing yet; `first_line` and `offset` [bytes] say where `read` stands."""
-        if block_bytes < 1 or max_line_bytes < 1:
-            raise ValueError("block_bytes and max_line_bytes must be at least 1")
+        """Hold nothing yet; `first_line` and `offset` [bytes] say where the first byte stands."""
+        if max_line_bytes < 1:
+            raise ValueError("max_line_bytes must be at least 1")
         self.cut_lines = 0
         """Lines that were longer than `max_line_bytes`."""
         self.cut_bytes = 0
@@ -117,42 +111,43 @@ class BlockReader:
         """Number of the first line not yet in a block that was taken."""
         self.offset = offset
         """[bytes] Where the first byte not yet in a block, nor cut, lies in the stream."""
-        self._read = read
-        self._block_bytes = block_bytes
         self._max_line_bytes = max_line_bytes
+        self._carry = bytearray()  # the start of a line whose newline did not come yet
+        self._skipping = False  # inside the thrown away part of a line
 
-    def __iter__(self) -> Iterator[Block]:
-        """Yield the blocks until `read` returns nothing."""
-        read, block_bytes, max_line = self._read, self._block_bytes, self._max_line_bytes
-        carry = bytearray()  # the start of a line whose newline was not read yet
-        skipping = False  # inside the thrown away part of a line
-        while chunk := read(max(block_bytes - len(carry), (block_bytes + 1) // 2)):
-            start = 0
-            if skipping:
-                end = chunk.find(b"\n")
-                self._drop(len(chunk) if end < 0 else end)
-                if end < 0:
-                    continue
-                skipping = False
-                self.offset += 1
-                start = end + 1
-            end = chunk.rfind(b"\n", start)
+    def feed(self, chunk: bytes) -> Iterator[Block]:
+        """Yield the blocks that `chunk` completes; take them all before the next call."""
+        carry, start = self._carry, 0
+        if self._skipping:
+            end = chunk.find(b"\n")
+            self._drop(len(chunk) if end < 0 else end)
             if end < 0:
-                carry += memoryview(chunk)[start:]
-            else:
-                view = memoryview(chunk)
-                data = b"".join((carry, view[start:end]))
-                carry[:] = view[end + 1 :]
-                yield from self._whole_lines(data)
-            if len(carry) > max_line:
-                yield from self._block(bytes(carry[:max_line]))
-                self.cut_lines += 1
-                self.offset -= 1  # the newline counted with the block has yet to come
-                self._drop(len(carry) - max_line)
-                carry.clear()
-                skipping = True
-        if carry:
-            yield from self._whole_lines(bytes(carry))
+                return
+            self._skipping = False
+            self.offset += 1
+            start = end + 1
+        end = chunk.rfind(b"\n", start)
+        if end < 0:
+            carry += memoryview(chunk)[start:]
+        else:
+            view = memoryview(chunk)
+            data = b"".join((carry, view[start:end]))
+            carry[:] = view[end + 1 :]
+            yield from self._whole_lines(data)
+        if len(carry) > self._max_line_bytes:
+            yield from self._block(bytes(carry[: self._max_line_bytes]))
+            self.cut_lines += 1
+            self.offset -= 1  # the newline counted with the block has yet to come
+            self._drop(len(carry) - self._max_line_bytes)
+            carry.clear()
+            self._skipping = True
+
+    def end(self) -> Iterator[Block]:
+        """Yield the last line if it had no newline: it is a line like any other."""
+        if self._carry:
+            data = bytes(self._carry)
+            self._carry.clear()
+            yield from self._whole_lines(data)
 
     def _whole_lines(self, data: bytes) -> Iterator[Block]:
         """Yield `data`, whole lines without the last newline, cutting over-long lines.
@@ -190,3 +185,36 @@ class BlockReader:
         """Count bytes cut from an over-long line."""
         self.cut_bytes += count
         self.offset += count
+
+
+class BlockReader(BlockCutter):
+    """Blocks of whole lines from `read`, in order; iterate once.
+
+    `read(n)` returns at most `n` bytes, fewer if it likes, and `b""` at the end. A last line
+    without a newline is a line like any other; an over-long one is cut as by `BlockCutter`.
+
+    Memory: O(block_bytes + max_line_bytes).
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int], bytes],
+        *,
+        block_bytes: int = BLOCK_BYTES,
+        max_line_bytes: int = MAX_LINE_BYTES,
+        first_line: int = 1,
+        offset: int = 0,
+    ) -> None:
+        """Read nothing yet; `first_line` and `offset` [bytes] say where `read` stands."""
+        if block_bytes < 1:
+            raise ValueError("block_bytes must be at least 1")
+        super().__init__(max_line_bytes=max_line_bytes, first_line=first_line, offset=offset)
+        self._read = read
+        self._block_bytes = block_bytes
+
+    def __iter__(self) -> Iterator[Block]:
+        """Yield the blocks until `read` returns nothing."""
+        read, block_bytes, carry = self._read, self._block_bytes, self._carry
+        while chunk := read(max(block_bytes - len(carry), (block_bytes + 1) // 2)):
+            yield from self.feed(chunk)
+        yield from self.end()

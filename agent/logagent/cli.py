@@ -27,7 +27,7 @@ from logagent.errors import EXIT_OK, LogagentError, OutputError
 from logagent.report import size_text
 from logagent.sanitise import printable
 
-__all__ = ["app", "run"]
+__all__ = ["app", "main"]
 
 app = typer.Typer(
     name="logagent",
@@ -39,7 +39,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+config_app = typer.Typer(help="Look at the configuration of `logagent run`.", no_args_is_help=True)
 model_app = typer.Typer(help="Look at the model bundle.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
 app.add_typer(model_app, name="model")
 
 _EXIT_CLOSED_PIPE = 128 + signal.SIGPIPE  # what a shell reports of grep in `grep … | head`
@@ -79,6 +81,24 @@ BundleOption = Annotated[
     Path | None,
     typer.Option(
         "--bundle", metavar="FILE", help="Model bundle to use instead of the shipped one."
+    ),
+]
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Configuration file.  [default: /etc/logagent/logagent.toml, if it exists]",
+    ),
+]
+StateDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir",
+        metavar="DIR",
+        help="Where positions, groups and the spool are kept.  [default: /var/lib/logagent]",
     ),
 ]
 
@@ -205,6 +225,148 @@ def _since(text: str) -> float:
         raise typer.BadParameter(str(error), param_hint="--since") from None
 
 
+@app.command(
+    epilog="Signals: SIGTERM and SIGINT save and stop, SIGHUP reads configuration and model again. "
+    "Exit codes: 0 stopped, 2 usage, 3 bundle, 5 backend, 7 configuration, 8 state folder."
+)
+def run(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PATH...]",
+            help="Files, folders, globs to follow, or - for standard input.  [default: /var/log]",
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    state_dir: StateDirOption = None,
+    from_start: Annotated[
+        bool,
+        typer.Option("--from-start", help="At the first start, read what is there already, too."),
+    ] = False,
+    no_group: Annotated[
+        bool, typer.Option("--no-group", help="One alert per anomalous line, not per group.")
+    ] = False,
+    output: Annotated[
+        Format | None,
+        typer.Option("--format", help="human on a terminal or in the journal, else JSON Lines."),
+    ] = None,
+    jsonl: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Append alerts to this file, too; it is rotated."),
+    ] = None,
+    syslog: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE", help="Send alerts to syslog, too: local, udp://HOST:PORT, tcp://…"
+        ),
+    ] = None,
+    no_stdout: Annotated[bool, typer.Option("--no-stdout", help="Print no alerts.")] = False,
+    sensitivity: Annotated[
+        Sensitivity | None,
+        typer.Option(help="low: only the clearest; high: also the doubtful.  [default: normal]"),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, max=1.0, metavar="SCORE", help="Alert from here on, not by --sensitivity."
+        ),
+    ] = None,
+    backend: Annotated[
+        BackendChoice | None,
+        typer.Option(help="auto: onnxruntime where it is installed, else numpy.  [default: auto]"),
+    ] = None,
+    bundle: BundleOption = None,
+    poll_seconds: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="Look at files so often without inotify.  [default: 1]"),
+    ] = None,
+    trace_seconds: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="Wait so long for a stack trace to end.  [default: 0.5]"),
+    ] = None,
+    save_seconds: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="Save positions so often after an alert.  [default: 10]"),
+    ] = None,
+) -> None:
+    """Follow logs and tell what is wrong in them, for as long as the machine runs.
+
+    Needs no configuration: without arguments it follows /var/log. Positions survive restarts,
+    rotation, crashes and power cuts: no line is missed, and after a crash an alert may come twice
+    with the same id. `logagent status` shows what it does; docs/operations.md has the systemd unit.
+    """
+    overrides = {
+        "watch.paths": paths or None,
+        "watch.from_start": from_start or None,
+        "watch.poll_seconds": poll_seconds,
+        "watch.trace_seconds": trace_seconds,
+        "state.dir": None if state_dir is None else str(state_dir),
+        "state.save_seconds": save_seconds,
+        "alerts.group": False if no_group else None,
+        "sinks.format": output and output.value,
+        "sinks.jsonl": None if jsonl is None else str(jsonl),
+        "sinks.syslog": syslog,
+        "sinks.stdout": False if no_stdout else None,
+        "model.sensitivity": sensitivity and sensitivity.value,
+        "model.threshold": threshold,
+        "model.backend": backend and backend.value,
+        "model.bundle": None if bundle is None else str(bundle),
+    }
+    _guarded(lambda: _become_agent(config, overrides))
+
+
+def _become_agent(config: Path | None, overrides: dict[str, Any]) -> int:
+    """Check the configuration, then go on as `logagent.service`, which has no use for typer."""
+    from logagent.config import load
+
+    load(config, overrides)
+    given = {key: value for key, value in overrides.items() if value is not None}
+    asked = json.dumps({"config": config and str(config), "overrides": given})
+    # -P: nothing is imported from the folder that the agent is started in.
+    command = [sys.executable, "-P", "-m", "logagent.service", asked]
+    os.execv(sys.executable, command)  # noqa: S606 - no shell is wanted
+
+
+@app.command()
+def status(
+    state_dir: StateDirOption = None,
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything, as JSON.")] = False,
+) -> None:
+    """Show what the running agent does: files and their lag, alerts, sinks, memory, problems."""
+
+    def show() -> int:
+        from logagent.status_command import status_command
+
+        return status_command(config, state_dir, as_json=as_json)
+
+    _guarded(show)
+
+
+@config_app.command("check")
+def config_check(config: ConfigOption = None) -> None:
+    """Check the configuration file; exit with 7 if it cannot be used."""
+
+    def check() -> int:
+        from logagent.config_command import check as check_config
+
+        return check_config(config)
+
+    _guarded(check)
+
+
+@config_app.command("show")
+def config_show(config: ConfigOption = None) -> None:
+    """Print the configuration in force, every key with its value and where that comes from."""
+
+    def show() -> int:
+        from logagent.config_command import show as show_config
+
+        return show_config(config)
+
+    _guarded(show)
+
+
 @model_app.command("info")
 def model_info(bundle: BundleOption = None) -> None:
     """Print what a bundle is: format, parts, thresholds, and how it was made, as JSON."""
@@ -254,7 +416,8 @@ def _guarded(command: Any) -> NoReturn:
         code = command()
         sys.stdout.flush()
     except LogagentError as error:
-        _complain(str(error))
+        for line in str(error).splitlines():
+            _complain(line)
         code = error.exit_code
     except BrokenPipeError:
         _give_up_output()
@@ -276,7 +439,7 @@ def _complain(message: str) -> None:
     typer.echo(f"logagent: {printable(message, 2000)}", err=True)
 
 
-def run() -> None:
+def main() -> None:
     """Entry point of the console script."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no "×" gets an escape

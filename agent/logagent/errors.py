@@ -3,7 +3,9 @@
     LogagentError
     ├── BundleError        3   the model bundle cannot be used
     ├── BackendError       5   the detector backend asked for cannot run here
-    └── OutputError        6   the results cannot be written
+    ├── OutputError        6   the results cannot be written
+    ├── ConfigError        7   the configuration cannot be used
+    └── StateError         8   the state folder cannot be used
 
 Guarantees: the library raises, the entry point prints one line and exits with the code; nothing
 is raised, logged and printed at once. Trouble with a watched log is no exception: it is counted,
@@ -21,8 +23,10 @@ __all__ = [
     "EXIT_USAGE",
     "BackendError",
     "BundleError",
+    "ConfigError",
     "LogagentError",
     "OutputError",
+    "StateError",
 ]
 
 EXIT_OK = 0
@@ -54,3 +58,18 @@ class OutputError(LogagentError):
     """The results cannot be written (disk full, no such folder)."""
 
     exit_code = 6
+
+
+class ConfigError(LogagentError):
+    """The configuration is missing, unreadable or wrong; the message has one line per problem.
+
+    The lines hold printable characters only.
+    """
+
+    exit_code = 7
+
+
+class StateError(LogagentError):
+    """The state folder cannot be made, read or written, or another agent uses it."""
+
+    exit_code = 8

@@ -18,6 +18,9 @@ from logagent.model import Floats
 __all__ = ["Word", "words_that_count"]
 
 _WORD = re.compile(rb"[A-Za-z\x80-\xff_]{2,}|(?<![\w#*])(?:\d+|\dxx)(?![\w])")
+_IN_WORD = frozenset(
+    bytes([byte]) for byte in range(128) if chr(byte).isalnum() or byte == ord("_")
+)
 _MAX_WORDS = 48  # a template has 10-20; bounds the cost for hostile ones
 _LEAST_DROP = 0.15  # [logits] a smaller drop explains nothing
 _EDGE = 1e-6  # keeps the logit finite
@@ -55,7 +58,19 @@ def words_that_count(scorer: TemplateScorer, template: bytes, limit: int = 4) ->
 
 
 def _without(template: bytes, word: bytes) -> bytes:
-    return re.sub(rb"(?<![A-Za-z0-9_])" + re.escape(word) + rb"(?![A-Za-z0-9_])", b"", template)
+    """Return the template with every whole occurrence of the word taken out.
+
+    By hand: an expression per word would fill the cache of compiled ones, 0.4 MiB.
+    """
+    kept, start, at = [], 0, template.find(word)
+    while at >= 0:
+        end = at + len(word)
+        before, after = template[max(at - 1, 0) : at], template[end : end + 1]
+        if before not in _IN_WORD and after not in _IN_WORD:
+            kept.append(template[start:at])
+            start = end
+        at = template.find(word, max(start, at + 1))
+    return b"".join((*kept, template[start:]))
 
 
 def _logit(scores: Floats) -> Floats:

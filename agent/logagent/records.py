@@ -14,12 +14,13 @@ from typing import Any
 
 from logagent.explain import Word
 from logagent.groups import Group, Sighting, record_id
+from logagent.judge import Verdict
 from logagent.kinds import Kind
 from logagent.sanitise import printable
 from logagent.scan import Step
 from logagent.times import Stamp, TimeParser
 
-__all__ = ["dumps", "group_record", "line_records", "stamp_text"]
+__all__ = ["dumps", "group_record", "line_record", "line_records", "stamp_text"]
 
 TEXT_CHARS = 500  # characters of a line or template in a record
 SCORE_DIGITS = 4  # decimals of a score: backends agree to 1e-5
@@ -40,7 +41,7 @@ def stamp_text(stamp: Stamp) -> str:
 
 
 def group_record(
-    group: Group, times: TimeParser, words: list[Word], kind: Kind, rank: float
+    group: Group, times: TimeParser, words: list[Word], kind: Kind, rank: float | None
 ) -> dict[str, Any]:
     """Return the record of a group.
 
@@ -49,16 +50,20 @@ def group_record(
         times: recognises time stamps.
         words: what carried the decision.
         kind: category and systems the line resembles.
-        rank: score × novelty.
+        rank: score × novelty; None where groups are not ranked.
     """
     record: dict[str, Any] = {"id": group.id, **_place(group.first, times)}
     record |= {
         "score": round(group.score, SCORE_DIGITS),
         "verdict": "anomaly",
-        "rank": round(rank, SCORE_DIGITS),
+        "rank": None if rank is None else round(rank, SCORE_DIGITS),
         "count": group.count,
         "last_line": group.last.line,
     }
+    if rank is None:
+        del record["rank"]
+    if not group.last.line:
+        del record["last_line"]
     if group.last.source != group.first.source:
         record["last_source"] = printable(group.last.source, TEXT_CHARS)
     if (last := times.parse(group.last.text)) is not None:
@@ -85,15 +90,20 @@ def line_records(step: Step, times: TimeParser) -> Iterator[dict[str, Any]]:
     for number, (text, verdict) in enumerate(
         zip(lines, step.verdicts, strict=True), step.block.first_line
     ):
-        record = {"id": record_id(step.fingerprint, offset, text)}
-        record |= _place(Sighting(step.source.name, number, offset, text), times)
-        yield record | {
-            "score": round(verdict.score, SCORE_DIGITS),
-            "verdict": "anomaly" if verdict.anomalous else "normal",
-            "template": printable(verdict.template, TEXT_CHARS),
-            "text": printable(text, TEXT_CHARS),
-        }
+        sighting = Sighting(step.source.name, number, offset, text)
+        id_ = record_id(step.fingerprint, offset, text)
+        yield {"id": id_} | line_record(sighting, verdict, times)
         offset += len(text) + 1
+
+
+def line_record(sighting: Sighting, verdict: Verdict, times: TimeParser) -> dict[str, Any]:
+    """Return the record of one line, but for its id."""
+    return _place(sighting, times) | {
+        "score": round(verdict.score, SCORE_DIGITS),
+        "verdict": "anomaly" if verdict.anomalous else "normal",
+        "template": printable(verdict.template, TEXT_CHARS),
+        "text": printable(sighting.text, TEXT_CHARS),
+    }
 
 
 def _place(sighting: Sighting, times: TimeParser) -> dict[str, Any]:
@@ -102,6 +112,8 @@ def _place(sighting: Sighting, times: TimeParser) -> dict[str, Any]:
         "line": sighting.line,
         "offset": sighting.offset,
     }
+    if not sighting.line:  # a large file, begun at its end: nobody counted its lines
+        del place["line"]
     if (stamp := times.parse(sighting.text)) is not None:
         place["time"] = stamp_text(stamp)
     return place

@@ -175,7 +175,7 @@ class Source:
             self.compressed = True
             read = Expanded(_joined(head, read), codec, self._limits, self._problem).read
             head = self._fill(read, b"")
-        reason = None if self._limits.binary else _not_text(head)
+        reason = None if self._limits.binary else not_text(head)
         if reason:
             self._problem(*reason)
             return _nothing, b""
@@ -240,7 +240,7 @@ def open_all(
             source.close()
 
 
-def _not_text(head: bytes) -> tuple[str, str] | None:
+def not_text(head: bytes) -> tuple[str, str] | None:
     """Say why a source that starts like this is skipped: a kind and a message; None for text."""
     if head[257:262] == b"ustar":
         return "tar", "a tar archive, skipped; use `tar -xOf FILE | logagent scan -`"

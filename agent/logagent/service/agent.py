@@ -1,0 +1,455 @@
+"""The running agent: poll, judge, deliver, save. One thread does all of it.
+
+Guarantees: a batch is accepted, and with it the position moves, only after every sink or its spool
+has taken what came of it; positions are saved only after sinks and spools are durable; nothing in
+the loop waits for longer than the limits its parts document, so a turn that ends is progress, and
+the watchdog is told after a turn and nowhere else.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import select
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from logagent import __version__
+from logagent.config import Config, load
+from logagent.errors import LogagentError
+from logagent.inputs import Batch, Input
+from logagent.service import memory
+from logagent.service.alerts import Plan
+from logagent.service.log import AgentLog, Reporter, set_up
+from logagent.service.notify import Notifier
+from logagent.service.parts import (
+    load_model,
+    make_alerts,
+    make_delivery,
+    make_inputs,
+)
+from logagent.service.state import StateFolder
+from logagent.service.status import StatusServer
+from logagent.sinks.delivery import Blocked
+from logagent.traces import Joiner
+
+__all__ = ["Agent"]
+
+SETTLE_SECONDS = 0.02  # [s] between turns that a log woke: fifty a second are enough for people
+_QUIET_SAVES = 6  # without an alert, positions are saved so many times more rarely
+_BLOCKED_SECONDS = 1.0  # [s] before a batch that nobody could take is tried again
+_LONGEST_WAIT = 3600.0  # [s]
+_HEARTBEAT_SECONDS = 3600.0  # [s] between lines of counters in the agent's own log
+_DUE_SECONDS = 10.0  # [s] between looks for groups to be told again
+_TRIM_SECONDS, _TRIM_LINES = 10.0, 20_000  # [s], lines: both must have passed
+_DRAIN_SECONDS = 2.0  # [s] for what is buffered, when asked to stop
+_PIDS = 16  # earlier runs whose lines are still known as our own
+_JOINERS = 256  # sources of which it is known whether a trace is open
+
+_log = logging.getLogger("logagent")
+
+
+class Agent:
+    """One run of the agent."""
+
+    def __init__(self, config_file: Path | None, overrides: Mapping[str, Any]) -> None:
+        """Read the configuration; open nothing yet.
+
+        Raises:
+            ConfigError: it cannot be used.
+        """
+        self._config_file = config_file
+        self._overrides = overrides
+        self.config = load(config_file, overrides)
+        self.reporter = Reporter()
+        self.lines = self.bytes = self.anomalous = self.own_lines = self.alerts_sent = 0
+        self._stop = 0
+        self._reload = False
+        self._changed = False  # since the state was saved
+        self._alerted = False
+        self._blocked_until = -math.inf
+        self._joiners: dict[str, Joiner] = {}
+        self._spins = 0
+
+    def run(self) -> int:
+        """Run until told to stop, or until every input has ended; return the exit code.
+
+        Raises:
+            LogagentError: the agent cannot start.
+        """
+        log = set_up(self.config.log.level, self.config.log.format)
+        try:
+            return self._run(log)
+        finally:
+            log.close()
+
+    def _run(self, log: AgentLog) -> int:
+        self._agent_log = log
+        self.notifier = Notifier.from_environment()
+        self.model = load_model(self.config)
+        self.folder = StateFolder(self.config.state.folder(), self.reporter)
+        try:
+            self._open()
+            self._signals()
+            self.status_server = StatusServer(self.folder.folder, self.reporter)
+            self._started = time.monotonic()
+            _log.info("%s", self._greeting())
+            memory.give_back()
+            try:
+                self._loop()
+            finally:
+                self.notifier.stopping()
+                self.status_server.close()
+                for each in self.inputs:
+                    each.close()
+                self.delivery.close()
+        finally:
+            self.folder.close()
+        return 0
+
+    def _open(self) -> None:
+        """Open inputs and sinks, where the last run left them."""
+        state = self.folder.load()
+        try:
+            self._restore(state)
+        except ValueError as error:
+            self.folder.reject(str(error))
+            self._restore(None)
+
+    def _restore(self, state: dict[str, Any] | None) -> None:
+        saved = {} if state is None else state
+        pids = saved.get("pids", [])
+        if not isinstance(pids, list) or not all(isinstance(pid, int) for pid in pids):
+            raise ValueError("has no list of process ids")
+        self.pids = [*pids[1 - _PIDS :], os.getpid()]
+        self.alerts = make_alerts(self.config, self.model, self.pids)
+        self.alerts.load(saved.get("alerts", []))
+        inputs = saved.get("inputs") if state is not None else None
+        if state is not None and not isinstance(inputs, dict):
+            raise ValueError("has no inputs")
+        config = self.config
+        if self.folder.set_aside and state is None:
+            # What was read before is not known any more: rather twice than not at all.
+            inputs = {}
+            config = replace(config, watch=replace(config.watch, from_start=True))
+        self.inputs = make_inputs(config, inputs, self.reporter, self.pids)
+        self.delivery = make_delivery(self.config, self.reporter)
+
+    def _signals(self) -> None:
+        def stop(number: int, _frame: object) -> None:
+            self._stop += 1
+            if self._stop > 2:  # somebody is impatient: positions are as saved last
+                os._exit(128 + number)
+
+        def reload(_number: int, _frame: object) -> None:
+            self._reload = True
+
+        self._wake, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGHUP, reload)
+
+    # -- the loop
+
+    def _loop(self) -> None:
+        now = time.monotonic()
+        self._next_save = now + self.config.state.save_seconds
+        self._next_heartbeat = now + _HEARTBEAT_SECONDS
+        self._next_due = now + _DUE_SECONDS
+        self._next_trim, self._trimmed_lines = now, 0
+        self._next_watchdog = -math.inf
+        ready = False
+        while not self._stop:
+            now = time.monotonic()
+            if self._reload:
+                self._reload = False
+                self._reload_all()
+            busy = self._turn(now)
+            self._save_if_due(time.monotonic())
+            self._housekeeping(time.monotonic())
+            if not ready:
+                ready = True
+                self.notifier.ready(self._summary())
+            if all(each.ended() for each in self.inputs):
+                break
+            self._wait(now, busy)
+        self._drain()
+
+    def _turn(self, now: float) -> bool:
+        """Take what is there from every input; tell whether there was anything."""
+        busy = False
+        if now < self._blocked_until:
+            return False
+        for each in self.inputs:
+            # A turn ends after one round, so that no input starves another, nor the watchdog.
+            for batch in each.poll(now):
+                if not self._take(batch):
+                    return False
+                each.accepted(batch)
+                busy = True
+            if each.wants_save:
+                self._save()
+                each.wants_save = False
+                busy = True
+        return busy
+
+    def _take(self, batch: Batch) -> bool:
+        """Judge a batch and deliver what comes of it; tell whether that worked."""
+        verdicts = self.model.judge.judge(batch.block)
+        batch.block.counted(len(verdicts))
+        joined = 0
+        if self.config.alerts.group:
+            verdicts, joined = self._joiner(batch.source).join(batch.block, verdicts)
+        plan = self.alerts.plan(batch, verdicts, joined)
+        if not self._deliver(plan):
+            return False
+        self.lines += len(verdicts)
+        self.bytes += len(batch.block.data) + 1
+        self._changed = True
+        return True
+
+    def _deliver(self, plan: Plan) -> bool:
+        try:
+            for alert in plan.alerts:
+                self.delivery.deliver(alert)
+        except Blocked as blocked:
+            self.reporter("blocked", f"no line is read until alerts can go out: {blocked.reason}")
+            self._blocked_until = time.monotonic() + _BLOCKED_SECONDS
+            return False
+        self.delivery.accepted()
+        self.alerts.commit(plan)
+        self.anomalous += plan.anomalous
+        self.own_lines += plan.own
+        self.alerts_sent += len(plan.alerts)
+        self._alerted |= bool(plan.alerts or plan.changes)
+        return True
+
+    def _joiner(self, source: str) -> Joiner:
+        joiner = self._joiners.get(source)
+        if joiner is None:
+            if len(self._joiners) >= _JOINERS:
+                del self._joiners[next(iter(self._joiners))]
+            joiner = self._joiners[source] = Joiner()
+        return joiner
+
+    def _save_if_due(self, now: float) -> None:
+        if not self._changed or now < self._next_save:
+            return
+        late = now - self._next_save
+        wait = self.config.state.save_seconds * (_QUIET_SAVES - 1)
+        # Without an alert since the last save, a crash repeats no alert: save flash memory.
+        if self._alerted or late >= wait:
+            self._save()
+
+    def _save(self) -> None:
+        now = time.monotonic()
+        self._next_save = now + self.config.state.save_seconds
+        state = {
+            "version": __version__,
+            "saved": int(time.time()),
+            "pids": self.pids,
+            "inputs": {each.name: dict(each.state()) for each in self.inputs},
+            "alerts": self.alerts.state(),
+        }
+        try:
+            self.delivery.sync()
+            self.folder.save(state)
+        except Blocked as blocked:
+            self.reporter("not-saved", f"positions are not saved: {blocked.reason}")
+        except OSError as error:
+            self.reporter(
+                "not-saved",
+                f"state folder {self.folder.folder}: {error.strerror}; positions are not saved, "
+                "a restart would repeat alerts",
+            )
+        else:
+            self._changed = self._alerted = False
+
+    def _housekeeping(self, now: float) -> None:
+        """What is due by the clock."""
+        self.delivery.tick(now)
+        self._agent_log.tick()
+        self.status_server.serve(self.status)
+        if now >= self._next_due:
+            self._next_due = now + _DUE_SECONDS
+            plan = self.alerts.due()
+            if plan.alerts and now >= self._blocked_until and self._deliver(plan):
+                self._changed = True
+        if now >= self._next_trim and self.lines > self._trimmed_lines + _TRIM_LINES:
+            self._next_trim, self._trimmed_lines = now + _TRIM_SECONDS, self.lines
+            memory.give_back()
+        if now >= self._next_heartbeat:
+            self._next_heartbeat = now + _HEARTBEAT_SECONDS
+            _log.info("%s", self._summary())
+        if now >= self._next_watchdog:
+            self._next_watchdog = now + self.notifier.watchdog_seconds / 2
+            self.notifier.watchdog()
+            self.notifier.status(self._summary())
+
+    def _wait(self, began: float, busy: bool) -> None:
+        """Wait until something is to be done."""
+        now = time.monotonic()
+        blocked = now < self._blocked_until
+        due = min(
+            self._next_heartbeat,
+            self._next_watchdog,
+            self.delivery.deadline(now),
+            self._next_save if self._changed else math.inf,
+            self._next_due,
+            self._blocked_until if blocked else min(each.deadline(now) for each in self.inputs),
+            now + _LONGEST_WAIT,
+        )
+        if due <= now:
+            self._spins = 0 if busy else self._spins + 1
+            if self._spins < 3:
+                return
+            due = now + SETTLE_SECONDS  # something is due all the time, and nothing comes of it
+        ready = select.poll()
+        ready.register(self._wake, select.POLLIN)
+        for descriptor in self.status_server.descriptors():
+            ready.register(descriptor, select.POLLIN)
+        if not blocked:
+            for each in self.inputs:
+                for descriptor in each.descriptors():
+                    ready.register(descriptor, select.POLLIN)
+        woken = {descriptor for descriptor, _ in ready.poll(math.ceil((due - now) * 1000))}
+        if self._wake in woken:
+            os.read(self._wake, 4096)
+        elif woken and (since := time.monotonic() - began) < SETTLE_SECONDS and busy:
+            time.sleep(SETTLE_SECONDS - since)
+
+    def _drain(self) -> None:
+        """Take what is there, for a moment, then save."""
+        stop = time.monotonic() + _DRAIN_SECONDS
+        self._blocked_until = -math.inf
+        while self._turn(now := time.monotonic()) and now < stop:
+            pass
+        self.delivery.tick(time.monotonic())
+        self._save()
+        _log.info("stopped: %s", self._summary())
+
+    # -- reload
+
+    def _reload_all(self) -> None:
+        """Read configuration and bundle again; keep everything as it was on any error."""
+        self.notifier.reloading()
+        try:
+            self._replace_parts()
+        except (LogagentError, ValueError) as error:
+            for line in str(error).splitlines() or [""]:
+                self.reporter("reload-failed", f"nothing was changed: {line}")
+        else:
+            _log.info("reloaded: %s", self._greeting())
+            memory.give_back()
+        self.notifier.ready(self._summary())
+
+    def _replace_parts(self) -> None:
+        config = load(self._config_file, self._overrides)
+        model = load_model(config)
+        if config.state.folder() != self.folder.folder:
+            raise ValueError("another state folder needs a restart")
+        alerts = make_alerts(config, model, self.pids)
+        if config.alerts.group == self.config.alerts.group:
+            alerts.load(self.alerts.state())
+        self._save()
+        old = self.config
+        same = (config.watch, config.journal, config.syslog, config.sinks.jsonl) == (
+            old.watch,
+            old.journal,
+            old.syslog,
+            old.sinks.jsonl,
+        )
+        if not same:
+            self._replace_inputs(config)
+        if config.sinks != old.sinks:
+            self.delivery.close()
+            self.delivery = make_delivery(config, self.reporter)
+        self.config, self.model, self.alerts = config, model, alerts
+        self._joiners.clear()
+        self._blocked_until = -math.inf
+        logging.getLogger().setLevel(config.log.level.upper())
+
+    def _replace_inputs(self, config: Config) -> None:
+        saved = {each.name: dict(each.state()) for each in self.inputs}
+        kept = [
+            each for each in self.inputs if each.name == "stdin"
+        ]  # what it has read is only here
+        for each in self.inputs:
+            if each not in kept:
+                each.close()
+        try:
+            self.inputs = self._inputs(config, saved, kept)
+        except LogagentError:
+            self.inputs = self._inputs(self.config, saved, kept)
+            raise
+
+    def _inputs(self, config: Config, saved: dict[str, Any], kept: list[Input]) -> list[Input]:
+        names = {each.name for each in kept}
+        made = make_inputs(config, saved, self.reporter, self.pids)
+        return [*kept, *(each for each in made if each.name not in names)]
+
+    # -- what it says of itself
+
+    def _greeting(self) -> str:
+        manifest = self.model.scorer.bundle.manifest
+        return (
+            f"logagent {__version__}, model {manifest.name} "
+            f"({self.model.scorer.bundle.sha256[:12]}), backend {self.model.scorer.backend.name}, "
+            f"threshold {self.model.threshold:.3f}, state {self.folder.folder}, "
+            f"configuration {self.config.file or 'built in'}, "
+            f"watching {', '.join(self.config.watch.paths)}"
+        )
+
+    def _summary(self) -> str:
+        return (
+            f"{self.lines} lines read, {self.anomalous} anomalous, {self.alerts_sent} alerts, "
+            f"{sum(self.reporter.counts.values())} problems"
+        )
+
+    def status(self) -> dict[str, Any]:
+        """Return what `logagent status` shows, JSON-able."""
+        counters = self.model.judge.counters
+        bundle = self.model.scorer.bundle
+        sources = [row for each in self.inputs for row in each.status()]
+        sources.sort(key=lambda row: -int(row.get("lag_bytes", 0)))
+        lines = max(counters.lines, 1)
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "uptime_seconds": round(time.monotonic() - self._started, 1),
+            "state_dir": str(self.folder.folder),
+            "config": str(self.config.file) if self.config.file else None,
+            "lines": self.lines,
+            "bytes": self.bytes,
+            "anomalous_lines": self.anomalous,
+            "own_lines": self.own_lines,
+            "alerts": self.alerts_sent,
+            "blocked": time.monotonic() < self._blocked_until,
+            "unsaved": self._changed,
+            "lag_bytes": sum(int(row.get("lag_bytes", 0)) for row in sources),
+            "cache": {
+                "fast_key_hits": round(1 - counters.fast_misses / lines, 4),
+                "loose_key_hits": round(1 - counters.loose_misses / lines, 4),
+                "templates_scored": counters.template_misses,
+            },
+            "memory": memory.usage(),
+            "model": {
+                "name": bundle.manifest.name,
+                "path": str(bundle.path),
+                "sha256": bundle.sha256,
+                "backend": self.model.scorer.backend.name,
+                "threshold": self.model.threshold,
+                "record": bundle.manifest.record.get("commit"),
+            },
+            "sinks": self.delivery.status(),
+            "problems": dict(self.reporter.counts),
+            "recent_problems": self.reporter.recent(),
+            "source_count": len(sources),
+            "sources": sources[:1000],
+        }

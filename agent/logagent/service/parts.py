@@ -1,0 +1,239 @@
+"""From a configuration to the parts of the running agent: model, inputs, sinks.
+
+Guarantees: what cannot be made raises a `LogagentError` and leaves nothing open behind it, so that
+a reload can go on with the old parts.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import socket
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from logagent.bundle import DEFAULT_BUNDLE, Bundle
+from logagent.config import Config
+from logagent.errors import BundleError
+from logagent.inputs import Input, Report
+from logagent.inputs.files import Files
+from logagent.inputs.inotify import Inotify
+from logagent.inputs.listing import excluding
+from logagent.judge import Judge
+from logagent.paths import STDIN
+from logagent.scorer import Scorer
+from logagent.service.alerts import Alerts, GroupAlerts, LineAlerts, OwnLines
+from logagent.sinks.delivery import Channel, Delivery
+from logagent.sinks.jsonl import JsonlSink
+from logagent.sinks.spool import Spool, SpoolError
+from logagent.sinks.stream import StreamSink
+
+__all__ = ["Model", "load_model", "make_alerts", "make_delivery", "make_inputs"]
+
+_SPARE_DESCRIPTORS = 96  # for sockets, sinks, the bundle, libraries
+_MOST_OPEN = 4096  # files kept open at most, whatever the limit allows
+_SYSTEM_LOGS = ("/var/log/syslog", "/var/log/messages")
+_JOURNALS = ("/run/log/journal", "/var/log/journal")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What judges lines."""
+
+    scorer: Scorer
+    judge: Judge
+    threshold: float
+
+
+def load_model(config: Config) -> Model:
+    """Load the bundle and build the detector.
+
+    Raises:
+        LogagentError: bundle or backend cannot be used.
+    """
+    path = Path(config.model.bundle) if config.model.bundle else DEFAULT_BUNDLE
+    bundle = Bundle.load(path)
+    threshold = config.model.threshold
+    if threshold is None:
+        try:
+            threshold = float(bundle.manifest.thresholds[config.model.sensitivity])
+        except KeyError:
+            raise BundleError(
+                f"bundle {path}: has no sensitivity {config.model.sensitivity!r}"
+            ) from None
+    scorer = Scorer(bundle, config.model.backend)
+    return Model(scorer, Judge(scorer, threshold), threshold)
+
+
+def make_alerts(config: Config, model: Model, pids: Collection[int]) -> Alerts:
+    """Make what turns judged lines into alerts."""
+    own = OwnLines(pids)
+    if not config.alerts.group:
+        return LineAlerts(host_name(), own)
+    return GroupAlerts(
+        model.scorer,
+        host_name(),
+        own,
+        repeat_seconds=config.alerts.repeat_seconds,
+        max_groups=config.alerts.max_groups,
+    )
+
+
+def make_inputs(
+    config: Config, saved: Mapping[str, Any] | None, report: Report, pids: Collection[int]
+) -> list[Input]:
+    """Open all inputs.
+
+    Args:
+        config: in force.
+        saved: state of every input by name; None at the first start ever.
+        report: hears of trouble.
+        pids: process ids whose lines are the agent's own.
+
+    Raises:
+        LogagentError: an address cannot be listened on.
+        ValueError: `saved` makes no sense.
+    """
+    inputs: list[Input] = []
+    try:
+        paths = [path for path in config.watch.paths if path != STDIN]
+        if paths:
+            inputs.append(_files(config, paths, saved, report))
+        if len(paths) < len(config.watch.paths):
+            from logagent.inputs.standard_input import StandardInput  # noqa: PLC0415
+
+            inputs.append(StandardInput(report))
+        if _wants_journal(config):
+            from logagent.inputs.journal import Journal  # noqa: PLC0415
+
+            journal = Journal(
+                report,
+                (saved or {}).get(Journal.name),
+                units=config.journal.units,
+                from_start=config.watch.from_start,
+                command=config.journal.command,
+                own_pids=pids,
+            )
+            inputs.append(journal)
+        if config.syslog.udp or config.syslog.tcp:
+            from logagent.inputs.syslog import SyslogListener  # noqa: PLC0415
+
+            listener = SyslogListener(
+                report,
+                udp=config.syslog.udp or None,
+                tcp=config.syslog.tcp or None,
+                max_message_bytes=config.syslog.max_message_bytes,
+                max_connections=config.syslog.max_connections,
+            )
+            inputs.append(listener)
+    except BaseException:
+        for each in inputs:
+            each.close()
+        raise
+    return inputs
+
+
+def _files(
+    config: Config, paths: list[str], saved: Mapping[str, Any] | None, report: Report
+) -> Files:
+    own = [str(config.state.folder()), *([config.sinks.jsonl] if config.sinks.jsonl else [])]
+    inotify = Inotify.open(lambda reason: report("inotify", reason))
+    try:
+        return Files(
+            paths,
+            report,
+            saved=None if saved is None else saved.get(Files.name),
+            from_start=config.watch.from_start,
+            excluded=excluding(config.watch.exclude, [os.path.abspath(path) for path in own]),
+            poll_seconds=config.watch.poll_seconds,
+            trace_seconds=config.watch.trace_seconds,
+            max_open=_max_open(),
+            inotify=inotify,
+        )
+    except BaseException:
+        if inotify is not None:
+            inotify.close()
+        raise
+
+
+def _max_open() -> int:
+    """Raise the limit of open files as far as allowed; return how many logs may be open."""
+    import resource  # noqa: PLC0415
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, _MOST_OPEN + _SPARE_DESCRIPTORS)
+    if hard == resource.RLIM_INFINITY:
+        wanted = _MOST_OPEN + _SPARE_DESCRIPTORS
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return max(min(soft - _SPARE_DESCRIPTORS, _MOST_OPEN), 16)
+
+
+def _wants_journal(config: Config) -> bool:
+    """Tell whether the journal is read: if asked for, or where it is all there is."""
+    if config.journal.enabled != "auto":
+        return bool(config.journal.enabled)
+    return (
+        config.origins.get("watch.paths") is None
+        and not any(map(os.path.exists, _SYSTEM_LOGS))
+        and any(map(os.path.isdir, _JOURNALS))
+        and shutil.which(config.journal.command) is not None
+    )
+
+
+def make_delivery(config: Config, report: Report) -> Delivery:
+    """Make all sinks, each with its spool in the state folder."""
+    sinks: list[Any] = []
+    if config.sinks.stdout:
+        sinks.append(StreamSink("stdout", 1, _human(config)))
+    if config.sinks.jsonl:
+        sinks.append(
+            JsonlSink(
+                os.path.abspath(config.sinks.jsonl),
+                config.sinks.jsonl_max_bytes,
+                config.sinks.jsonl_keep,
+                report=report,
+            )
+        )
+    if config.sinks.syslog:
+        from logagent.sinks.syslog import SyslogSink  # noqa: PLC0415 - costs 0.3 MiB
+
+        sinks.append(SyslogSink(config.sinks.syslog, host_name(), config.sinks.syslog_facility))
+    folder = config.state.folder() / "spool"
+    channels = [
+        Channel(sink, _spool(folder / sink.name, config.sinks.spool_bytes, report))
+        for sink in sinks
+    ]
+    return Delivery(channels, report, random.Random())  # noqa: S311 - jitter of pauses
+
+
+def _spool(folder: Path, max_bytes: int, report: Report) -> Spool | None:
+    try:
+        return Spool(folder, max_bytes)
+    except SpoolError as error:
+        report("no-spool", f"{error}; while the sink {folder.name} is down, no line is read")
+        return None
+
+
+def _human(config: Config) -> bool:
+    if config.sinks.format != "auto":
+        return config.sinks.format == "human"
+    if sys.stdout is None:
+        return False
+    try:
+        status = os.fstat(1)
+    except OSError:
+        return False
+    # Under systemd standard output is the journal, which people read.
+    journal = os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+    return journal or os.isatty(1)
+
+
+def host_name() -> str:
+    """Return the name of this machine, as it is in every record."""
+    return socket.gethostname() or "localhost"
