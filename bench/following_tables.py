@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from statistics import median
 
-from markdown import Result, origin, table
 from measure import MIB
+from pages import Result, origin, table
 
 
 def rotation(result: Result) -> str:

@@ -33,6 +33,7 @@ from measure import (
     print_table,
     write_result,
 )
+from scenarios import SCENARIOS, Stage, Tool
 
 SAVE_SECONDS = 1  # of logagent, and long done when T6 kills
 _NUMBER = re.compile(rb" seq=(\d{9})")

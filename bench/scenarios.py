@@ -19,6 +19,7 @@ from following import Follower
 from measure import BenchError, read_memory
 from numbered import line
 
+LATE_SECONDS = 3.0  # after a rename, in which a program may not have reopened its log yet
 BEFORE_KILL_SECONDS = 4.0  # for a tool that saves every two seconds
 RELOAD_SECONDS = 3.0  # to end after SIGHUP, for a tool that does; aminer takes one
 QUIET_SECONDS = 2.0  # without a report once all lines are seen: time for repeats to show
@@ -150,8 +151,9 @@ def late_lines(stage: Stage) -> None:
     old = os.open(stage.log, os.O_WRONLY | os.O_APPEND)
     logrotate.rename(stage.log)
     stage.write(10)
-    time.sleep(0.5)
-    stage.write(10, file=old)
+    stage.write(5, file=old)
+    time.sleep(LATE_SECONDS)
+    stage.write(5, file=old)
     os.close(old)
 
 
@@ -221,7 +223,7 @@ def link_swapped(stage: Stage) -> None:
 
 SCENARIOS: dict[str, tuple[str, Callable[[Stage], None]]] = {
     "T1": ("copytruncate, 10 lines, then 60", copytruncate),
-    "T2": ("rename and create, late lines to the old file", late_lines),
+    "T2": ("rename and create, late lines to the old file at once and 3 s later", late_lines),
     "T3": ("SIGTERM, 10 lines, start", restart),
     "T4": ("SIGHUP, 10 lines", reload),
     "T5": ("stopped, 20 lines, rotated, 10 lines, start", rotated_while_stopped),

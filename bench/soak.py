@@ -40,6 +40,7 @@ DOWN_SHARE = 0.6  # of the stops after which logs are rotated before the next st
 TERM_SHARE = 0.1  # of the stops that are SIGTERM
 RELOAD_SHARE = 0.1  # of the runs that get a SIGHUP
 SAVED_MARGIN_SECONDS = 0.5  # from a report to a saved state that is sure to know of it
+FIRST_SAVE_SECONDS = 15.0  # for the first state to be saved, though nothing happens
 QUIET_SECONDS = 5.0  # without a report, and nothing missing or no lag: the end
 END_SECONDS = 120.0  # for the agent to catch up when all is written
 ENOUGH = 10  # runs that end by themselves, after which there is no use in going on
@@ -108,6 +109,7 @@ class Soak:
 
     def run(self) -> None:
         """Write, rotate and kill until all kills are done or the time is over."""
+        self._first_start()
         for writer in self.writers:
             writer.start()
         limit = self._begin + self.options.seconds
@@ -125,6 +127,19 @@ class Soak:
             )  # fmt: skip
         print(file=sys.stderr)
         self._end()
+
+    def _first_start(self) -> None:
+        """Run until a state is saved, before anything is written.
+
+        An agent that knows of no earlier run has no reason to read rotated files.
+        """
+        limit = time.monotonic() + FIRST_SAVE_SECONDS
+        with self._start() as follower:
+            while not _saved(self._state) and time.monotonic() < limit and follower.alive:
+                time.sleep(_POLL_SECONDS)
+            if not _saved(self._state):
+                self.complaints.append("nothing was saved after the first start")
+            self._end_run(follower)
 
     def _start(self) -> Any:
         argv = run_command(
@@ -217,6 +232,7 @@ class Soak:
 
     def _end_run(self, follower: Follower) -> None:
         clean = self._terminate(follower, len(self.audit.stops))
+        self._down = True
         self._tail.poll()
         self.audit.stopped(clean=clean, seconds=time.time())
 

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from following_tables import follow, rotation, soak
-from markdown import Result, origin, table
 from measure import MIB, RESULTS, ROOT, BenchError, main
+from pages import Result, origin, table
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 _INTRODUCTION = """\

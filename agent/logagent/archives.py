@@ -8,9 +8,7 @@ what could be read of it and then ends; nothing is raised.
 Left to others: telling an archive from other files, and what is inside (`sources`).
 """
 
-import bz2
 import importlib
-import lzma
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -130,27 +128,39 @@ class Codec:
     name: str
     magic: bytes
     new: Callable[[], _Decoder]
-    errors: tuple[type[Exception], ...]
+    errors: Callable[[], tuple[type[Exception], ...]]
     step_bytes: int = STEP_BYTES
 
 
 def _codecs() -> list[Codec]:
-    """List the codecs of this interpreter."""
+    """List the codecs of this interpreter; their libraries are imported when one is met."""
+
+    def new_xz() -> _Decoder:
+        lzma = importlib.import_module("lzma")
+        decoder: _Decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, XZ_MEMORY_BYTES)
+        return decoder
+
     found = [
-        Codec("gzip", b"\x1f\x8b\x08", _Gunzip, (_DamagedError,), BLOCK_BYTES),
-        Codec("bzip2", b"BZh", bz2.BZ2Decompressor, (OSError, EOFError, ValueError)),
+        Codec("gzip", b"\x1f\x8b\x08", _Gunzip, lambda: (_DamagedError,), BLOCK_BYTES),
+        Codec(
+            "bzip2",
+            b"BZh",
+            lambda: importlib.import_module("bz2").BZ2Decompressor(),
+            lambda: (OSError, EOFError, ValueError),
+        ),
         Codec(
             "xz",
             b"\xfd7zXZ\0",
-            lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, XZ_MEMORY_BYTES),
-            (lzma.LZMAError, EOFError),
+            new_xz,
+            lambda: (importlib.import_module("lzma").LZMAError, EOFError),
         ),
     ]
     try:
         zstd = importlib.import_module("compression.zstd")
     except ImportError:
         return found
-    return [*found, Codec("zstd", ZSTD_MAGIC, zstd.ZstdDecompressor, (zstd.ZstdError, EOFError))]
+    errors = (zstd.ZstdError, EOFError)
+    return [*found, Codec("zstd", ZSTD_MAGIC, zstd.ZstdDecompressor, lambda: errors)]
 
 
 CODECS: Final = tuple(_codecs())
@@ -200,7 +210,7 @@ class Expanded:
         """Decode one step and keep to the limits."""
         try:
             output = self._decoder.decompress(data, size)
-        except self._codec.errors as error:
+        except self._codec.errors() as error:
             output = getattr(error, "salvaged", b"")
             if self._foreign:
                 self._end("trailing-data", "ignored what follows the archive")

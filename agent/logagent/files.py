@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
-import tempfile
 from pathlib import Path
 
 __all__ = ["replace"]
+
+_NUMBERS = itertools.count()
 
 
 def replace(path: Path, data: bytes, mode: int = 0o644) -> None:
@@ -24,7 +26,7 @@ def replace(path: Path, data: bytes, mode: int = 0o644) -> None:
         OSError: the file cannot be written (disk full, no such folder, no permission).
     """
     folder = path.parent
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=folder)
+    descriptor, name = _temporary(folder, path.name)
     try:
         with open(descriptor, "wb") as file:
             file.write(data)
@@ -37,6 +39,17 @@ def replace(path: Path, data: bytes, mode: int = 0o644) -> None:
             os.unlink(name)
         raise
     _sync_folder(folder)
+
+
+def _temporary(folder: Path, name: str) -> tuple[int, Path]:
+    """Create a file of a new name. By hand: `tempfile` costs 0.4 MiB in the agent."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    while True:
+        temporary = folder / f".{name}.{os.getpid()}-{next(_NUMBERS)}.tmp"
+        try:
+            return os.open(temporary, flags, 0o600), temporary
+        except FileExistsError:  # left behind by a process that was killed
+            continue
 
 
 def _sync_folder(folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from logagent.config import load
-from logagent.errors import EXIT_OK
+from logagent.errors import EXIT_OK, StateError
 from logagent.report import size_text
 from logagent.sanitise import printable
 from logagent.service.status import ask
@@ -24,14 +24,20 @@ def status_command(config: Path | None, state_dir: Path | None, *, as_json: bool
 
     Raises:
         ConfigError: the configuration, which names the state folder, cannot be used.
-        StateError: no agent runs there.
+        StateError: no agent runs there, or it is of another version.
     """
     overrides = {"state.dir": None if state_dir is None else str(state_dir)}
     answer = ask(load(config, overrides).state.folder())
     if as_json:
         sys.stdout.write(json.dumps(answer, indent=2) + "\n")
-    else:
-        sys.stdout.write("\n".join(printable(line, 300) for line in _lines(answer)) + "\n")
+        return EXIT_OK
+    try:
+        lines = [printable(line, 300) for line in _lines(answer)]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise StateError(
+            "the agent answers as another version would; --json shows what it said"
+        ) from None
+    sys.stdout.write("\n".join(lines) + "\n")
     return EXIT_OK
 
 
@@ -74,7 +80,8 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
 
 
 def _source(row: dict[str, Any]) -> str:
-    text = f"{row['source']}: {row.get('lines', 0):,} lines, {size_text(row.get('bytes', 0))}"
+    name = row["source"] if "source" in row else row["name"]
+    text = f"{name}: {row.get('lines', 0):,} lines, {size_text(row.get('bytes', 0))}"
     if row.get("lag_bytes"):
         text += f", behind by {size_text(row['lag_bytes'])} for {row.get('lag_seconds', 0):g} s"
     if row.get("state"):

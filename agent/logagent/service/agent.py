@@ -74,6 +74,7 @@ class Agent:
         self._alerted = False
         self._blocked_until = -math.inf
         self._joiners: dict[str, Joiner] = {}
+        self._lasting: dict[str, str] = {}  # trouble that was told and is not over
         self._spins = 0
 
     def run(self) -> int:
@@ -90,12 +91,12 @@ class Agent:
 
     def _run(self, log: AgentLog) -> int:
         self._agent_log = log
+        self._signals()
         self.notifier = Notifier.from_environment()
         self.model = load_model(self.config)
         self.folder = StateFolder(self.config.state.folder(), self.reporter)
         try:
             self._open()
-            self._signals()
             self.status_server = StatusServer(self.folder.folder, self.reporter)
             self._started = time.monotonic()
             _log.info("%s", self._greeting())
@@ -114,12 +115,14 @@ class Agent:
 
     def _open(self) -> None:
         """Open inputs and sinks, where the last run left them."""
-        state = self.folder.load()
-        try:
-            self._restore(state)
-        except ValueError as error:
-            self.folder.reject(str(error))
-            self._restore(None)
+        while (state := self.folder.load()) is not None:
+            try:
+                self._restore(state)
+            except ValueError as error:
+                self.folder.reject(str(error))
+            else:
+                return
+        self._restore(None)
 
     def _restore(self, state: dict[str, Any] | None) -> None:
         saved = {} if state is None else state
@@ -219,9 +222,10 @@ class Agent:
             for alert in plan.alerts:
                 self.delivery.deliver(alert)
         except Blocked as blocked:
-            self.reporter("blocked", f"no line is read until alerts can go out: {blocked.reason}")
+            self._lasts("blocked", f"no line is read until alerts can go out: {blocked.reason}")
             self._blocked_until = time.monotonic() + _BLOCKED_SECONDS
             return False
+        self._is_over("blocked", "alerts go out, lines are read again")
         self.delivery.accepted()
         self.alerts.commit(plan)
         self.anomalous += plan.anomalous
@@ -261,15 +265,26 @@ class Agent:
             self.delivery.sync()
             self.folder.save(state)
         except Blocked as blocked:
-            self.reporter("not-saved", f"positions are not saved: {blocked.reason}")
+            self._lasts("not-saved", f"positions are not saved: {blocked.reason}")
         except OSError as error:
-            self.reporter(
+            self._lasts(
                 "not-saved",
                 f"state folder {self.folder.folder}: {error.strerror}; positions are not saved, "
                 "a restart would repeat alerts",
             )
         else:
             self._changed = self._alerted = False
+            self._is_over("not-saved", "positions are saved again")
+
+    def _lasts(self, kind: str, message: str) -> None:
+        """Report trouble once, however often it is met, until it is over or changes."""
+        if self._lasting.get(kind) != message:
+            self._lasting[kind] = message
+            self.reporter(kind, message)
+
+    def _is_over(self, kind: str, message: str) -> None:
+        if self._lasting.pop(kind, None) is not None:
+            _log.info("%s", message)
 
     def _housekeeping(self, now: float) -> None:
         """What is due by the clock."""
@@ -341,7 +356,7 @@ class Agent:
         self.notifier.reloading()
         try:
             self._replace_parts()
-        except (LogagentError, ValueError) as error:
+        except (LogagentError, OSError, ValueError) as error:
             for line in str(error).splitlines() or [""]:
                 self.reporter("reload-failed", f"nothing was changed: {line}")
         else:
@@ -385,7 +400,7 @@ class Agent:
                 each.close()
         try:
             self.inputs = self._inputs(config, saved, kept)
-        except LogagentError:
+        except (LogagentError, OSError, ValueError):
             self.inputs = self._inputs(self.config, saved, kept)
             raise
 

@@ -3,13 +3,15 @@
 `plan` looks at a batch and says what is to be told; only `commit` remembers it. So a batch that no
 sink could take is planned again, with the same ids, and nothing is counted twice.
 
-Guarantees: an alert's id is that of the line it is about, equal after a restart; at most
-`max_groups` groups are known, the one seen least recently is forgotten first, and counted. The
-agent's own lines, come back through syslog, are no news. Memory: about 2 kB a group.
+Guarantees: an alert's id is that of the first line it is about, or comes of that and of how often
+the group was told before, so it is equal after a restart; at most `max_groups` groups are known,
+the one seen least recently is forgotten first, and counted. The agent's own lines, come back
+through syslog, are no news. Memory: about 2 kB a group.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections import Counter
@@ -85,7 +87,8 @@ class OwnLines:
     hide it; a remote client cannot, since the name stands before whatever text it sends.
     """
 
-    _HEAD = re.compile(rb"^(?:<\d+>)?[\w.:+ -]{0,80}? ?logagent\[(\d{1,10})\]: ")
+    # No ": " before the name: what comes after one is text, which anybody may have sent.
+    _HEAD = re.compile(rb"^(?:<\d+>)?(?:(?:(?!: )[\w.:+ -]){0,80}? )?logagent\[(\d{1,10})\]: ")
 
     def __init__(self, pids: Collection[int]) -> None:
         self._pids = pids
@@ -215,7 +218,6 @@ class GroupAlerts:
         # The last line of each verdict: later entries replace earlier ones, in one pass in C.
         last = dict(zip(verdicts, range(len(verdicts)), strict=True))
         changes: dict[bytes, _Known] = {}
-        fresh: dict[bytes, int] = {}
         anomalous, own, now = joined, 0, self._wall()
         for verdict, count in counts.items():
             if not verdict.anomalous:
@@ -231,14 +233,11 @@ class GroupAlerts:
             if known is None:
                 known = _first(batch, first, verdict)
             changes[key] = _with(known, count, sighting, verdict.score)
-            fresh[key] = min(first, fresh.get(key, first))
         alerts = []
         for key, group in changes.items():
             if not self._is_due(group, now):
                 continue
-            index = fresh[key]
-            id_ = line_id(batch, index, batch.block.line(index))
-            alerts.append(self._alert(group, id_))
+            alerts.append(self._alert(group))
             changes[key] = _told(group, now)
         return Plan(alerts, [_Change(*pair) for pair in changes.items()], anomalous, own)
 
@@ -248,9 +247,7 @@ class GroupAlerts:
         alerts, changes = [], []
         for key, group in self._groups.items():
             if group.count > group.told_count and self._is_due(group, now):
-                told = group.told.to_bytes(8, "big")
-                id_ = blake2b(told, key=group.id.encode(), digest_size=8).hexdigest()
-                alerts.append(self._alert(group, id_))
+                alerts.append(self._alert(group))
                 changes.append(_Change(key, _told(group, now)))
                 if len(alerts) >= 100:
                     break
@@ -273,7 +270,8 @@ class GroupAlerts:
         # A clock that was set back must not silence a group for as long.
         return not 0 <= now - group.told_at < wait
 
-    def _alert(self, group: _Known, id_: str) -> Alert:
+    def _alert(self, group: _Known) -> Alert:
+        id_ = _alert_id(group)
         words = words_that_count(self._scorer, group.template)
         kind = self._kinds.of(self._scorer.embedding.embed([group.template])[0])
         shown = Group(group.id, group.template, group.score, group.first, group.last)
@@ -326,7 +324,13 @@ class GroupAlerts:
                     [int(lines), bytes(cause)],
                     [int(count), int(told_count), int(told)],
                     float(told_at),
-                ]:
+                ] if (
+                    re.fullmatch("[0-9a-f]{16}", id_)
+                    and 0 <= score <= 1
+                    and min(lines, count, told_count, told) >= 0
+                    and max(lines, count, told_count, told) < 2**63
+                    and math.isfinite(told_at)
+                ):
                     self._groups[key] = _Known(
                         id_,
                         template,
@@ -365,6 +369,18 @@ def _with(group: _Known, count: int, last: Sighting, score: float) -> _Known:
         group.told_at,
         group.told,
     )
+
+
+def _alert_id(group: _Known) -> str:
+    """Return the id of the next alert about a group.
+
+    After a crash the lines come again in other batches and at another time, so a later alert goes
+    by its number: of which line it is told is chance.
+    """
+    if not group.told:
+        return group.id
+    told = group.told.to_bytes(8, "big")
+    return blake2b(told, key=group.id.encode(), digest_size=8).hexdigest()
 
 
 def _told(group: _Known, now: float) -> _Known:

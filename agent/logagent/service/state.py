@@ -54,6 +54,9 @@ class StateFolder:
         self._report = report
         self._wall = wall
         self._lock = -1
+        self._told_read_only = False
+        self._rejected: set[str] = set()
+        self._loaded = _NAME  # what `load` returned last
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.listdir(folder)
@@ -69,11 +72,13 @@ class StateFolder:
         except OSError as error:
             if error.errno not in _READ_ONLY:
                 raise StateError(f"state folder {self.folder}: {error.strerror}") from None
-            self._report(
-                "state-read-only",
-                f"state folder {self.folder}: {error.strerror}; going on, but a restart will "
-                "repeat alerts until it can be written",
-            )
+            if not self._told_read_only:
+                self._told_read_only = True
+                self._report(
+                    "state-read-only",
+                    f"state folder {self.folder}: {error.strerror}; going on, but a restart will "
+                    "repeat alerts until it can be written",
+                )
             return
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -86,11 +91,14 @@ class StateFolder:
             ) from None
 
     def load(self) -> dict[str, Any] | None:
-        """Return what was saved last; None if nothing (usable) was."""
-        found = False
+        """Return what was saved last and not rejected; None if nothing (usable) was."""
+        found = bool(self._rejected)
         for name in (_NAME, _PREVIOUS):
+            if name in self._rejected:
+                continue
             path = self.folder / name
             try:
+                self._loaded = name
                 return _decode(_read(path))
             except FileNotFoundError:
                 continue
@@ -104,9 +112,9 @@ class StateFolder:
         return None
 
     def reject(self, reason: str) -> None:
-        """Set aside a state that was whole but made no sense to whoever asked for it."""
-        self._put_aside(self.folder / _NAME, reason)
-        self.set_aside = True
+        """Set aside what `load` returned: whole, but it made no sense to whoever asked for it."""
+        self._put_aside(self.folder / self._loaded, reason)
+        self._rejected.add(self._loaded)
 
     def _put_aside(self, path: Path, reason: str) -> None:
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(self._wall()))
@@ -128,16 +136,22 @@ class StateFolder:
         Raises:
             OSError: it cannot be written; the old one is still there.
         """
-        body = msgpack.packb(state)
+        body = msgpack.packb(state, unicode_errors="surrogateescape")  # any bytes name a file
         data = msgpack.packb([_MAGIC, FORMAT, zlib.crc32(body), body])
         path, previous = self.folder / _NAME, self.folder / _PREVIOUS
+        spare = self.folder / f".{_PREVIOUS}.tmp"
         if self._lock < 0:
             self._take()
         # A link, not a rename: at every moment there is a whole file under the first name.
         with suppress(FileNotFoundError):
-            previous.unlink()
-        with suppress(FileNotFoundError):
-            os.link(path, previous)
+            spare.unlink()
+        try:
+            os.link(path, spare)
+            os.replace(spare, previous)
+        except FileNotFoundError:  # the first save, or what was there is set aside
+            pass
+        except OSError:  # a file system without links (vfat): then the previous alone, briefly
+            os.replace(path, previous)
         replace(path, data, mode=0o600)
 
     def close(self) -> None:
@@ -162,7 +176,7 @@ def _decode(data: bytes) -> dict[str, Any]:
         ValueError: the bytes are no state, or not wholly.
     """
     try:
-        match msgpack.unpackb(data, max_buffer_size=_MAX_BYTES):
+        match msgpack.unpackb(data):
             case [str(magic), [int(major), int()], int(checksum), bytes(body)]:
                 pass
             case _:
@@ -173,7 +187,7 @@ def _decode(data: bytes) -> dict[str, Any]:
             raise ValueError(f"format {major}, this agent reads format {FORMAT[0]}")
         if zlib.crc32(body) != checksum:
             raise ValueError("damaged (its checksum differs)")
-        state = msgpack.unpackb(body)
+        state = msgpack.unpackb(body, unicode_errors="surrogateescape")
     except ValueError:
         raise
     except Exception as error:  # msgpack raises several unrelated types on hostile bytes

@@ -6,18 +6,23 @@ one of them is shortened by up to half at random, so that a fleet does not come 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    import random
+__all__ = ["Backoff", "RandomNumbers"]
 
-__all__ = ["Backoff"]
+
+class RandomNumbers(Protocol):
+    """What is needed of `random.Random`."""
+
+    def random(self) -> float:
+        """Return a number in [0, 1)."""
+        ...
 
 
 class Backoff:
     """The pauses of one thing that fails."""
 
-    def __init__(self, first_seconds: float, last_seconds: float, rng: random.Random) -> None:
+    def __init__(self, first_seconds: float, last_seconds: float, rng: RandomNumbers) -> None:
         self._first_seconds = first_seconds
         self._last_seconds = last_seconds
         self._rng = rng

@@ -31,7 +31,7 @@ from logagent.sinks.lane import Blocked, Lane
 from logagent.sinks.spool import Spool
 
 if TYPE_CHECKING:
-    import random
+    from logagent.sinks.backoff import RandomNumbers
 
 __all__ = ["Blocked", "Channel", "Delivery"]
 
@@ -57,7 +57,7 @@ class Delivery:
         self,
         channels: Sequence[Channel],
         report: Callable[[str, str], None],
-        rng: random.Random,
+        rng: RandomNumbers,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,

@@ -15,7 +15,7 @@ from logagent.sinks.backoff import Backoff
 from logagent.sinks.spool import Spool, SpoolError
 
 if TYPE_CHECKING:
-    import random
+    from logagent.sinks.backoff import RandomNumbers
 
 __all__ = ["Blocked", "Lane"]
 
@@ -45,7 +45,7 @@ class Lane:
         sink: Sink,
         spool: Spool | None,
         report: Callable[[str, str], None],
-        rng: random.Random,
+        rng: RandomNumbers,
         clock: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
