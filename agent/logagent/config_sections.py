@@ -68,8 +68,8 @@ class Journal:
     """Whether the journal of systemd is read, and what of it."""
 
     enabled: Literal["auto"] | bool = _key("auto", rules.Choice(("auto", True, False)))
-    """Whether the journal is followed; ``auto``: where there is one that may be read.
-    Default: auto."""
+    """Whether the journal is followed; ``auto``: where no paths are set, there is a journal, and no
+    syslog daemon writes the same lines to /var/log. Default: auto."""
 
     units: tuple[str, ...] = _key((), rules.Texts())
     """Units to follow, as `journalctl --unit` takes them; none means all. Default: none."""

@@ -33,7 +33,7 @@ def status_command(config: Path | None, state_dir: Path | None, *, as_json: bool
         return EXIT_OK
     try:
         lines = [printable(line, 300) for line in _lines(answer)]
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
         raise StateError(
             "the agent answers as another version would; --json shows what it said"
         ) from None

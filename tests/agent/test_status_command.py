@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ ANSWER: dict[str, Any] = {
     "source_count": 3,
     "sources": [
         {"source": "/var/log/a", "lines": 10, "bytes": 2048, "lag_bytes": 4096, "lag_seconds": 1.5},
-        {"source": "/var/log/a", "lines": 5, "bytes": 5, "state": "rotated", "file": "/var/log/a.1"},
+        {"source": "/var/log/a", "lines": 5, "bytes": 5, "state": "rotated", "file": "/var/log/1"},
         {"source": "/var/log/b", "state": "skipped", "reason": "not text"},
     ],
 }  # fmt: skip
@@ -60,10 +59,10 @@ class Agent:
 
 
 @pytest.fixture
-def agent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
+def agent(monkeypatch: pytest.MonkeyPatch) -> Agent:
     made = Agent()
     monkeypatch.setattr(module, "ask", made.ask)
-    yield made
+    return made
 
 
 @pytest.fixture
@@ -86,7 +85,7 @@ def test_a_screen_says_how_the_agent_is(shown: Any) -> None:
         "sink      stdout: up, 12 delivered",
         "sink      syslog: down (connection refused), 3 delivered, 9 waiting, 2 DROPPED",
         "source    /var/log/a: 10 lines, 2.0 kB, behind by 4.1 kB for 1.5 s",
-        "source    /var/log/a: 5 lines, 5 B, rotated (/var/log/a.1)",
+        "source    /var/log/a: 5 lines, 5 B, rotated (/var/log/1)",
         "source    /var/log/b: 0 lines, 0 B, skipped: not text",
         "problem   blocked: 1",
         "problem   unreadable: 3",
@@ -163,6 +162,7 @@ def test_json_has_everything_and_is_ascii(agent: Agent, capsys: pytest.CaptureFi
         {"lines": "many"},
         {"uptime_seconds": None},
         {"uptime_seconds": float("nan")},
+        {"uptime_seconds": float("inf")},
         {"cache": []},
         {"model": {"threshold": "high"}},
         {"sinks": 7},

@@ -111,7 +111,7 @@ def ask(folder: Path) -> dict[str, Any]:
             raise StateError(f"{folder / _NAME}: {error.strerror or error}") from None
     try:
         answer = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise StateError(f"{folder / _NAME}: the answer was cut off; ask again") from None
     if not isinstance(answer, dict):
         raise StateError(f"{folder / _NAME}: not a logagent")
