@@ -5,10 +5,14 @@ place of `logagent run` that scores a line on both backends, tries what the sand
 says READY=1 and WATCHDOG=1 with `logagent.service.notify`, and then stops itself (SIGSTOP), as
 good as a loop that hangs. Prints what the service found, what systemd said, and how long it took.
 
+Then the same with `logagent run` itself as the unit starts it, beside a driver that writes lines,
+stops the agent (SIGSTOP), kills it (SIGKILL), rotates the log meanwhile and reloads it: every line
+must be told, in the sandbox, by a service that came back each time.
+
 Needs root, systemd, util-linux and a cgroup hierarchy of version 2; installs nothing. The memory
 and processor limits of the unit are not exercised: the hierarchy may have no controllers.
 
-    python bench/watchdog.py
+    python bench/watchdog.py [sandbox|agent]
 """
 
 from __future__ import annotations
@@ -86,6 +90,62 @@ print(f"hangs {time.monotonic()}", flush=True)
 os.kill(os.getpid(), signal.SIGSTOP)
 """
 
+DRIVER = r"""
+import json, os, pathlib, re, signal, time
+
+log, output = pathlib.Path("/var/log/app.log"), pathlib.Path("/run/bench/output")
+told = open("/run/bench/driver", "w", buffering=1)
+
+
+def agent():
+    for folder in pathlib.Path("/proc").iterdir():
+        if folder.name.isdigit() and b"logagent.service" in (folder / "cmdline").read_bytes():
+            return int(folder.name)
+    return 0
+
+
+def told_of(number):
+    return f"seq={number:06d}" in (output.read_text() if output.exists() else "")
+
+
+def write(number):
+    with log.open("a") as file:
+        line = f"kernel: Out of memory: Killed process {number} (app) seq={number:06d}"
+        file.write(f"Nov 22 12:00:00 host {line}\n")
+
+
+def until(what, seconds=30):
+    stop = time.monotonic() + seconds
+    while not what() and time.monotonic() < stop:
+        time.sleep(0.02)
+    return what()
+
+
+def step(name, act, number):
+    began, old = time.monotonic(), agent()
+    act(old)
+    write(number)
+    good = until(lambda: told_of(number))
+    same = agent() == old
+    print(json.dumps({"step": name, "told": good, "same process": same,
+                      "seconds": round(time.monotonic() - began, 3)}), file=told)
+
+
+until(lambda: log.exists() and agent() and "watching" in output.read_text())
+step("written", lambda pid: None, 1)
+step("SIGHUP", lambda pid: os.kill(pid, signal.SIGHUP), 2)
+step("rotated", lambda pid: (write(31), log.rename("/var/log/app.log.1")), 3)
+step("SIGKILL", lambda pid: os.kill(pid, signal.SIGKILL), 4)
+step("SIGKILL, rotated while down", lambda pid: (
+    os.kill(pid, signal.SIGKILL), write(51), log.rename("/var/log/app.log.2")), 5)
+step("hung (SIGSTOP)", lambda pid: os.kill(pid, signal.SIGSTOP), 6)
+missing = [number for number in (1, 2, 31, 3, 4, 51, 5, 6) if not told_of(number)]
+status = os.popen("{python} -P -m logagent status --state-dir /var/lib/logagent --json").read()
+private = json.loads(status)["memory"]["rss_anon_bytes"] if status else None
+print(json.dumps({"missing": missing, "rss_anon_bytes": private}), file=told)
+print("end", file=told)
+"""
+
 INSIDE = r"""
 set -eu
 mount --make-rprivate /
@@ -95,6 +155,7 @@ mount --bind "$CONSOLE" /dev/console
 mount -t tmpfs -o mode=755 tmpfs /var/lib
 mount -t tmpfs -o mode=755 tmpfs /var/log
 mount -t overlay overlay -o "lowerdir=/etc,upperdir=$UPPER,workdir=$BELOW" /etc
+touch /var/log/app.log && chgrp adm /var/log/app.log && chmod 640 /var/log/app.log
 echo "a line" > /var/log/bench.log && chgrp adm /var/log/bench.log && chmod 640 /var/log/bench.log
 mkdir -p /etc/logagent && chmod 777 /etc/logagent
 umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup
@@ -104,34 +165,53 @@ exec env -i container=bench PATH=/usr/sbin:/usr/bin:/sbin:/bin SYSTEMD_UNIT_PATH
 """
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     systemd = next(filter(os.path.exists, SYSTEMD), None)
     hierarchy = next((each for each in CGROUPS if (each / "cgroup.controllers").exists()), None)
     if os.geteuid() or systemd is None or hierarchy is None or shutil.which("unshare") is None:
         print("needs root, systemd, unshare and cgroups of version 2", file=sys.stderr)
         return 2
     group = hierarchy / "logagent-bench"
+    results = [
+        trial(each, group, systemd)
+        for each in ("sandbox", "agent")
+        if each in arguments or not arguments
+    ]
+    return max(results)
+
+
+def trial(scenario: str, group: Path, systemd: str) -> int:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         work.chmod(0o755)
-        write_units(work)
+        write_units(work, scenario)
         group.mkdir(exist_ok=True)
         try:
-            return run(work, group, systemd)
+            return run(work, group, systemd, scenario)
         finally:
             for folder, _, _ in os.walk(group, topdown=False):
                 remove(folder)
 
 
-def write_units(work: Path) -> None:
+def write_units(work: Path, scenario: str) -> None:
     """Write the unit under test, its drop-in, and targets that hold nothing else."""
     units = work / "units"
     units.mkdir()
     for target in TARGETS:
-        wants = "Wants=logagent.service\n" if target == "default" else ""
+        wants = "Wants=logagent.service driver.service\n" if target == "default" else ""
         (units / f"{target}.target").write_text(f"[Unit]\nDefaultDependencies=no\n{wants}")
     shutil.copy(ROOT / "systemd" / "logagent.service", units)
     (work / "service.py").write_text(SERVICE)
+    command = f"{sys.executable} /run/bench/service.py"
+    if scenario == "agent":
+        command = f"{sys.executable} -P -m logagent run --format jsonl --no-group"
+        (work / "driver.py").write_text(DRIVER.replace("{python}", sys.executable))
+        (units / "driver.service").write_text(
+            "[Unit]\nDefaultDependencies=no\n"
+            f"[Service]\nType=exec\nExecStart={sys.executable} /run/bench/driver.py\n"
+            f"Environment=PYTHONPATH={ROOT / 'agent'}\n"
+            "StandardError=append:/run/bench/driver-errors\n"
+        )
     # The interpreter may live below /root, which ProtectHome=yes hides.
     paths = {sys.prefix, sys.base_prefix, str(ROOT)} - {"/usr"}
     shown = "\n".join(f"BindReadOnlyPaths={each}" for each in sorted(paths))
@@ -139,7 +219,7 @@ def write_units(work: Path) -> None:
     drop_in.mkdir()
     (drop_in / "bench.conf").write_text(
         "[Service]\n"
-        f"ExecStart=\nExecStart={sys.executable} /run/bench/service.py\n"
+        f"ExecStart=\nExecStart={command}\n"
         f"Environment=PYTHONPATH={ROOT / 'agent'} OPENBLAS_NUM_THREADS=1\n"
         f"WatchdogSec={WATCHDOG_SECONDS}\nRestartSec=100ms\n"
         f"ProtectHome=tmpfs\n{shown}\n"
@@ -147,7 +227,7 @@ def write_units(work: Path) -> None:
     )
 
 
-def run(work: Path, group: Path, systemd: str) -> int:
+def run(work: Path, group: Path, systemd: str, scenario: str) -> int:
     master, slave = pty.openpty()
     for each in ("upper", "below"):
         (work / each).mkdir()
@@ -172,7 +252,7 @@ def run(work: Path, group: Path, systemd: str) -> int:
     os.set_blocking(master, False)
     said = b""
     timeouts = 0
-    output = work / "output"
+    output = work / ("output" if scenario == "sandbox" else "driver")
     until = time.monotonic() + DEADLINE_SECONDS
     try:
         while time.monotonic() < until and process.poll() is None:
@@ -185,7 +265,7 @@ def run(work: Path, group: Path, systemd: str) -> int:
                 print(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", line.decode(errors="replace")))
                 timeouts += b"Watchdog timeout" in line
             told = output.read_text() if output.exists() else ""
-            if told.count("ready ") > RESTARTS or "Error" in told:
+            if told.count("ready ") > RESTARTS or "Error" in told or told.endswith("end\n"):
                 break
     finally:
         process.kill()
@@ -193,6 +273,11 @@ def run(work: Path, group: Path, systemd: str) -> int:
         os.close(master)
         os.close(slave)
     print(told)
+    if scenario == "agent":
+        for each in ("driver-errors", "output"):
+            if not told.endswith("end\n") and (work / each).exists():
+                print((work / each).read_text()[-3000:])
+        return 0 if '"missing": []' in told and timeouts else 1
     ready = [float(each) for each in re.findall(r"^ready (.*)", told, re.MULTILINE)]
     hangs = [float(each) for each in re.findall(r"^hangs (.*)", told, re.MULTILINE)]
     away = [round(back - gone, 2) for gone, back in zip(hangs, ready[1:], strict=False)]
@@ -213,4 +298,4 @@ def remove(folder: str, seconds: float = 5.0) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
