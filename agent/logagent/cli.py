@@ -44,6 +44,7 @@ model_app = typer.Typer(help="Look at the model bundle.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(model_app, name="model")
 
+_ARGUMENT_CHARS = 30_000  # of ASCII, well below the kernel's limit for one argument
 _EXIT_CLOSED_PIPE = 128 + signal.SIGPIPE  # what a shell reports of grep in `grep … | head`
 
 
@@ -322,8 +323,12 @@ def _become_agent(config: Path | None, overrides: dict[str, Any]) -> int:
     load(config, overrides)
     given = {key: value for key, value in overrides.items() if value is not None}
     asked = json.dumps({"config": config and str(config), "overrides": given})
+    # The kernel takes 128 KiB in one argument.
+    parts = [asked[at : at + _ARGUMENT_CHARS] for at in range(0, len(asked), _ARGUMENT_CHARS)]
+    # A reload before the agent listens has nothing to do; what is ignored stays so in the new one.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # -P: nothing is imported from the folder that the agent is started in.
-    command = [sys.executable, "-P", "-m", "logagent.service", asked]
+    command = [sys.executable, "-P", "-m", "logagent.service", *parts]
     os.execv(sys.executable, command)  # noqa: S606 - no shell is wanted
 
 
@@ -414,7 +419,8 @@ def _guarded(command: Any) -> NoReturn:
     """Run a command; turn what it raises into one line and an exit code."""
     try:
         code = command()
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by whoever started us
+            sys.stdout.flush()
     except LogagentError as error:
         for line in str(error).splitlines():
             _complain(line)
@@ -431,7 +437,7 @@ def _guarded(command: Any) -> NoReturn:
 
 def _give_up_output() -> None:
     """Point standard output nowhere: the interpreter flushes it once more at exit."""
-    with suppress(OSError):
+    with suppress(OSError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

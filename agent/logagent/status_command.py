@@ -80,7 +80,7 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
 
 
 def _source(row: dict[str, Any]) -> str:
-    name = row["source"] if "source" in row else row["name"]
+    name = row["source"]
     text = f"{name}: {row.get('lines', 0):,} lines, {size_text(row.get('bytes', 0))}"
     if row.get("lag_bytes"):
         text += f", behind by {size_text(row['lag_bytes'])} for {row.get('lag_seconds', 0):g} s"

@@ -107,8 +107,8 @@ def test_ages_are_short(shown: Any, seconds: float, text: str) -> None:
 
 @pytest.mark.parametrize("name", ["-", "journal", "syslog:udp:0.0.0.0:514"])
 def test_sources_that_are_no_files_are_shown(shown: Any, name: str) -> None:
-    """Standard input, the journal and syslog call themselves by `name`."""
-    row = {"name": name, "lines": 3, "bytes": 30, "lag_bytes": 0, "cut_lines": 0}
+    """Standard input, the journal and syslog are named likewise."""
+    row = {"source": name, "lines": 3, "bytes": 30, "lag_bytes": 0, "cut_lines": 0}
 
     assert f"source    {name}: 3 lines, 30 B" in shown(sources=[row])
 

@@ -94,7 +94,7 @@ class Stream:
     def status(self) -> dict[str, Any]:
         """Return the name and the counters of this source."""
         return {
-            "name": self.source,
+            "source": self.source,
             "lines": self.lines,
             "bytes": self.bytes,
             "lag_bytes": sum(len(batch.block.data) + 1 for batch in self._waiting),

@@ -11,6 +11,7 @@ import fcntl
 import importlib.util
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +20,8 @@ __all__ = ["main"]
 
 def main(arguments: list[str]) -> int:
     """Run; return the exit code."""
+    # Until the agent listens, a reload has nothing to do, and must not be the end.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _occupy_standard_descriptors()
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")

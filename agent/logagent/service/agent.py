@@ -47,6 +47,7 @@ _LONGEST_WAIT = 3600.0  # [s]
 _HEARTBEAT_SECONDS = 3600.0  # [s] between lines of counters in the agent's own log
 _DUE_SECONDS = 10.0  # [s] between looks for groups to be told again
 _TRIM_SECONDS, _TRIM_LINES = 10.0, 20_000  # [s], lines: both must have passed
+_FINISH_SECONDS = 5.0  # [s] that sinks may take nothing for, when nothing more can come
 _DRAIN_SECONDS = 2.0  # [s] for what is buffered, when asked to stop
 _PIDS = 16  # earlier runs whose lines are still known as our own
 _JOINERS = 256  # sources of which it is known whether a trace is open
@@ -76,6 +77,8 @@ class Agent:
         self._joiners: dict[str, Joiner] = {}
         self._lasting: dict[str, str] = {}  # trouble that was told and is not over
         self._spins = 0
+        self._unfinished = 0  # alerts that waited when a sink took the last one
+        self._finish_by = math.inf
 
     def run(self) -> int:
         """Run until told to stop, or until every input has ended; return the exit code.
@@ -179,10 +182,20 @@ class Agent:
             if not ready:
                 ready = True
                 self.notifier.ready(self._summary())
-            if all(each.ended() for each in self.inputs):
+            if all(each.ended() for each in self.inputs) and self._is_finished(time.monotonic()):
                 break
             self._wait(now, busy)
         self._drain()
+
+    def _waiting_alerts(self) -> int:
+        return sum(int(sink["spooled"]) for sink in self.delivery.status())
+
+    def _is_finished(self, now: float) -> bool:
+        """Tell, when nothing more can come, whether a slow reader has all or takes nothing."""
+        waiting = self._waiting_alerts()
+        if waiting != self._unfinished:
+            self._unfinished, self._finish_by = waiting, now + _FINISH_SECONDS
+        return not waiting or now >= self._finish_by
 
     def _turn(self, now: float) -> bool:
         """Take what is there from every input; tell whether there was anything."""
@@ -274,7 +287,9 @@ class Agent:
             )
         else:
             self._changed = self._alerted = False
-            self._is_over("not-saved", "positions are saved again")
+            if self._is_over("not-saved", "positions are saved again"):
+                self.status_server.close()  # its socket may have failed for the same reason
+                self.status_server = StatusServer(self.folder.folder, self.reporter)
 
     def _lasts(self, kind: str, message: str) -> None:
         """Report trouble once, however often it is met, until it is over or changes."""
@@ -282,9 +297,11 @@ class Agent:
             self._lasting[kind] = message
             self.reporter(kind, message)
 
-    def _is_over(self, kind: str, message: str) -> None:
-        if self._lasting.pop(kind, None) is not None:
-            _log.info("%s", message)
+    def _is_over(self, kind: str, message: str) -> bool:
+        if self._lasting.pop(kind, None) is None:
+            return False
+        _log.info("%s", message)
+        return True
 
     def _housekeeping(self, now: float) -> None:
         """What is due by the clock."""
@@ -317,6 +334,7 @@ class Agent:
             self.delivery.deadline(now),
             self._next_save if self._changed else math.inf,
             self._next_due,
+            self._finish_by,
             self._blocked_until if blocked else min(each.deadline(now) for each in self.inputs),
             now + _LONGEST_WAIT,
         )
@@ -347,6 +365,8 @@ class Agent:
             pass
         self.delivery.tick(time.monotonic())
         self._save()
+        if waiting := self._waiting_alerts():
+            _log.warning("%d alerts wait for their sinks, and go out after the next start", waiting)
         _log.info("stopped: %s", self._summary())
 
     # -- reload

@@ -222,17 +222,28 @@ class GroupAlerts:
         for verdict, count in counts.items():
             if not verdict.anomalous:
                 continue
-            first = verdicts.index(verdict)
+            first, final, others = verdicts.index(verdict), last[verdict], count
             if self._own.holds(batch.block.line(first)):
-                own += count
-                continue
-            anomalous += count
+                # Somebody else may have written lines of the same form: look at each.
+                news = [
+                    index
+                    for index, each in enumerate(verdicts)
+                    if each is verdict and not self._own.holds(batch.block.line(index))
+                ]
+                others = len(news)
+                own += count - others
+                if not news:
+                    continue
+                first, final = news[0], news[-1]
+            anomalous += others
             key = verdict.group or verdict.template
-            sighting = sighting_of(batch, last[verdict])
+            sighting = sighting_of(batch, final)
             known = changes.get(key) or self._groups.get(key)
             if known is None:
                 known = _first(batch, first, verdict)
-            changes[key] = _with(known, count, sighting, verdict.score)
+            if key in changes and changes[key].last.offset > sighting.offset:
+                sighting = changes[key].last  # two verdicts of one group in a batch
+            changes[key] = _with(known, others, sighting, verdict.score)
         alerts = []
         for key, group in changes.items():
             if not self._is_due(group, now):

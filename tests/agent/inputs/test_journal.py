@@ -208,7 +208,7 @@ def test_entries_come_as_lines_of_a_log_file(machine: Machine) -> None:
         b"c",
     ] == text(machine.batches(journal, 6))
     assert not journal.ended()
-    assert ["journal", 6, 3] == [journal.status()[0][key] for key in ("name", "lines", "entries")]
+    assert ["journal", 6, 3] == [journal.status()[0][key] for key in ("source", "lines", "entries")]
 
 
 def test_the_first_start_is_from_the_end_and_later_ones_lose_nothing(machine: Machine) -> None:

@@ -107,7 +107,7 @@ def test_datagrams_become_lines(make: Make) -> None:
     assert expected == wait(listener, 4)
     status = listener.status()[0]
     assert ("syslog:udp", 4, 4, 0) == tuple(
-        status[key] for key in ("name", "lines", "datagrams", "dropped")
+        status[key] for key in ("source", "lines", "datagrams", "dropped")
     )
     assert (False, {}) == (listener.ended(), listener.state())
 

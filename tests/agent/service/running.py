@@ -52,7 +52,6 @@ class Running:
         self.process: subprocess.Popen[bytes] | None = None
         self.starts = 0
         self.stdout = self.stderr = folder / "none"
-        self.waits = 0
 
     def start(
         self,
@@ -124,7 +123,7 @@ class Running:
         """Wait until all that was read is saved."""
         until(lambda: not self.status()["unsaved"], "saved")
 
-    def signal(self, number: int) -> None:
+    def send(self, number: int) -> None:
         assert self.process is not None
         self.process.send_signal(number)
 
