@@ -5,70 +5,83 @@ At every listing each file is one of
 * known: the same device and inode, and for a closed file the same content;
 * a copy of what is known: its content goes on where a lost incarnation stopped (renamed,
   compressed, or copied before a truncation), so it takes over that one's position;
-* a copy of a file that is still there: nothing to do until that one is truncated;
+* a copy of a file that is still there: nothing to do until that one is truncated or gone;
 * new: read from its start; from its end if the log itself is new to the agent.
 
 Guarantees: a file is never judged by its name alone; whatever cannot be told for sure is read
 rather than skipped, so that lines may come twice but are not lost. Incarnations that cannot be
-found are remembered for a while, then reported. Memory: O(files), and `MAX_ORPHANS`.
+found are remembered for a while, then reported (`lost`). Memory: O(files), and `lost.MAX_LOST`.
 """
 
 from __future__ import annotations
 
+import math
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from logagent.inputs import Report
+from logagent.inputs.backlog import at_the_end
+from logagent.inputs.likeness import begins_like, holds_a_part_of
 from logagent.inputs.listing import Entry
-from logagent.inputs.position import HEAD_BYTES, TAIL_BYTES, Position, digest, fingerprint
+from logagent.inputs.lost import Lost
+from logagent.inputs.position import HEAD_BYTES, Position, digest
 from logagent.inputs.rotated import age, packed
-from logagent.inputs.tail import ReplacedError, Tail
-from logagent.inputs.texts import PackedText, PlainText, Text, inode_version, open_regular
+from logagent.inputs.tail import ReplacedError, Tail, why_skipped
+from logagent.inputs.texts import PackedText, PlainText, Stamp, inode_version, open_regular
 from logagent.paths import SourceProblem
 
 __all__ = ["Census"]
 
-MAX_ORPHANS = 4096  # incarnations remembered without a file; the oldest are forgotten
-_ORPHANS_PER_LOG = 16
-_COUNTED_BYTES = 16 * 1024 * 1024  # [bytes] of a file whose lines are counted before it is followed
-_EXPANDED_BYTES = 64 * 1024 * 1024  # [bytes] of text that is expanded to be sure of a copy
-_LOST_AFTER_SECONDS = 60.0  # [s] then an unfinished incarnation without a file is reported
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A file that has nothing more than another one that is there."""
+
+    stamp: Stamp
+    of: Position
 
 
 class Census:
     """All incarnations, by file."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, newest: int = 0) -> None:
+        """Know nothing yet.
+
+        Args:
+            report: hears of trouble.
+            newest: the largest generation that an earlier run gave.
+        """
         self.tails: dict[tuple[int, int], Tail] = {}
-        self.orphans: deque[tuple[Position, float]] = deque()
-        """Incarnations whose file is not there (any more), and since when [s]."""
+        self.lost = Lost(report)
+        self.newest = newest
+        """The largest generation given, over all logs: none is given twice."""
         self._report = report
-        self._generations: dict[str, int] = {}
-        self._undecided: dict[tuple[int, int], tuple[int, int]] = {}
-        self._told: set[tuple[str, int]] = set()
+        self._of_log: dict[str, list[Tail]] = {}
+        self._new_logs: dict[str, Entry] = {}
+        """Files at their logs' own paths that are unknown. Both are there while `take` runs."""
+        self._copies: dict[tuple[int, int], _Copy] = {}
+        self._told: dict[str, int] = {}
 
     def load(self, positions: Iterable[Position]) -> None:
         """Take over the positions of an earlier run; their files are found by `take`."""
         for position in positions:
-            tail = Tail(position)
-            tail.listed = (-1, -1)
-            self._note_generation(position)
+            self.newest = max(self.newest, position.generation)
             known = self.tails.get(position.identity)
             if known is None or known.position.generation < position.generation:
-                self.tails[position.identity] = tail
+                self.tails[position.identity] = Tail(position)
             if known is not None:
-                older = min(known.position, position, key=lambda one: one.generation)
-                self._orphan(older, 0.0)
+                self.lost.add(min(known.position, position, key=lambda one: one.generation), 0.0)
 
     def positions(self) -> Iterator[Position]:
         """Yield what `load` of another run needs."""
-        yield from (position for position, _ in self.orphans)
+        yield from self.lost
         yield from (tail.position for tail in self.tails.values() if not tail.skipped)
 
     def logs(self) -> set[str]:
         """Return the paths of all logs that are known."""
-        return set(self._generations)
+        return self.lost.logs() | {tail.position.log for tail in self.tails.values()}
 
     def take(
         self,
@@ -87,56 +100,81 @@ class Census:
                 its end, rotated copies always.
             from_start: begin it at its start instead.
         """
-        changed = [
+        changed = self._changed = [
             tail for tail in list(self.tails.values()) if self._recognise(tail, entries, now)
         ]
-        unknown = [entry for identity, entry in entries.items() if identity not in self.tails]
-        self._undecided = {
-            entry.identity: self._undecided[entry.identity]
-            for entry in unknown
-            if entry.identity in self._undecided
+        unknown = {
+            identity: entry for identity, entry in entries.items() if identity not in self.tails
         }
-        for log in {entry.log for entry in unknown if entry.rotated}:
+        self._copies = {
+            identity: copy for identity, copy in self._copies.items() if identity in unknown
+        }
+        if self._told:
+            there = {entry.path for entry in entries.values()}
+            self._told = {path: code for path, code in self._told.items() if path in there}
+        for tail in self.tails.values():
+            self._of_log.setdefault(tail.position.log, []).append(tail)
+        for log in {entry.log for entry in unknown.values() if entry.rotated}:
             self._verify_log(log, now)
-        for entry in sorted(unknown, key=_reading_order):
-            tail = self._admit(
-                entry, now, at_end=entry.pattern in fresh and (entry.rotated or not from_start)
-            )
-            if tail is not None:
-                changed.append(tail)
-        self._forget(now)
+        self._new_logs = {entry.log: entry for entry in unknown.values() if not entry.rotated}
+        # What is known to be a copy comes last: another copy may have more.
+        ordered = sorted(unknown.values(), key=_reading_order)
+        ordered.sort(key=lambda entry: _same(self._copies.get(entry.identity), entry))
+        for entry in ordered:
+            if entry.identity in self.tails:
+                continue
+            old = entry.pattern in fresh and (entry.rotated or not from_start)
+            if (admitted := self._admit(entry, now, at_end=old)) is not None:
+                changed.append(admitted)
+        self._of_log, self._new_logs = {}, {}
+        self.lost.tell(now)
         return changed
+
+    def replaced(self, tail: Tail, now: float) -> None:
+        """Begin a new incarnation in the same open file: it was truncated."""
+        old = tail.position
+        self.lost.add(old, now)
+        version = -1 if tail.text is None else inode_version(tail.text.fd)
+        tail.restart(
+            Position(old.log, old.place, self._generation(), old.device, old.inode, version)
+        )
+
+    # -- files that are known
 
     def _recognise(self, tail: Tail, entries: dict[tuple[int, int], Entry], now: float) -> bool:
         """Find a tail's file in the listing; tell whether anything about it changed."""
         position = tail.position
         entry = entries.get(position.identity)
         if entry is None:
-            if not tail.open and (entry := _elsewhere(tail)) is None:
-                self._orphan(self.tails.pop(position.identity).position, now)
-                return True
+            if tail.text is not None:
+                return tail.retire(now, tail.text.size() or math.inf)
+            entry = _elsewhere(tail)
             if entry is None:
-                return _retire(tail, now)
+                self._lose(tail, now)
+                return True
         moved = position.place != entry.path
-        listed = (entry.size, entry.modified_ns)
-        if not tail.open and not tail.skipped and (moved or listed != tail.listed):
+        if not tail.open and (moved or entry.stamp != tail.listed):
             try:
                 self._check(tail, entry)
             except ReplacedError:
-                self._orphan(self.tails.pop(position.identity).position, now)
+                self._lose(tail, now)
                 return True
             except OSError as error:
-                self._report("unreadable", f"{entry.path}: {error.strerror or error}")
+                self._unreadable(entry, error)
                 return False
-            if position.finished and not entry.packed and entry.size > position.offset:
-                position.finished = False
-        tail.listed = listed
+        tail.listed = entry.stamp
         position.place = entry.path
         if entry.rotated:
-            return _retire(tail, now) or moved
+            return tail.retire(now, math.inf if entry.packed else entry.size) or moved
         came_back = not tail.live
-        tail.live, tail.retired_at = True, float("inf")
+        tail.live, tail.retired_at, tail.owed = True, math.inf, 0.0
         return moved or came_back
+
+    def _lose(self, tail: Tail, now: float) -> None:
+        """Strike off a file that is gone, or holds something else."""
+        del self.tails[tail.position.identity]
+        if not tail.skipped:
+            self.lost.add(tail.position, now)
 
     def _check(self, tail: Tail, entry: Entry) -> None:
         """Check that a file that is not open is still the one that was read.
@@ -152,21 +190,28 @@ class Census:
             raise ReplacedError
         text = self._open(entry)
         try:
-            if entry.packed:
-                if digest(text.read_at(0, position.head_bytes)) != position.head:
+            if tail.skipped:
+                if not why_skipped(text.read_at(0, HEAD_BYTES)):
                     raise ReplacedError
-            else:
+                return
+            grown = entry.size > tail.listed[0] >= 0
+            if not entry.packed:
                 tail.text = text
                 tail.verify()
+                grown = entry.size > position.offset
+            elif position.version not in (-1, inode_version(text.fd)) or (
+                position.head_bytes and not begins_like(text, position)
+            ):
+                raise ReplacedError
+            if grown:  # late lines, or a compressed file that was not whole
+                position.finished = False
         finally:
             tail.text = None
             text.close()
 
     def _verify_log(self, log: str, now: float) -> None:
         """Find out which open files of a log were truncated, before copies are judged."""
-        for tail in [
-            tail for tail in self.tails.values() if tail.open and tail.position.log == log
-        ]:
+        for tail in self._of_log.get(log, ()):
             try:
                 if isinstance(tail.text, PlainText):
                     tail.verify()
@@ -175,204 +220,149 @@ class Census:
             except OSError as error:
                 self._report("unreadable", f"{tail.position.place}: {error.strerror or error}")
 
-    def replaced(self, tail: Tail, now: float) -> None:
-        """Begin a new incarnation in the same file: it was truncated."""
-        old = tail.position
-        self._orphan(old, now)
-        new = Position(
-            old.log,
-            old.place,
-            self._next_generation(old.log),
-            old.device,
-            old.inode,
-            inode_version(tail.text.fd) if isinstance(tail.text, PlainText) else -1,
-        )
-        tail.restart(new)
+    # -- files that are not
 
     def _admit(self, entry: Entry, now: float, *, at_end: bool) -> Tail | None:
         """Decide what an unknown file is; None if it needs nothing, or not yet."""
-        if self._undecided.get(entry.identity) == (entry.size, entry.modified_ns):
+        copy = self._copies.get(entry.identity)
+        if copy is not None and not _same(copy, entry):
+            del self._copies[entry.identity]
+        elif copy is not None and copy.of not in self.lost:
             return None
         if entry.size == 0 and entry.rotated:
             return None  # a copy that is just being made, or nothing
         try:
             text = self._open(entry)
-        except OSError as error:
-            if (entry.path, error.errno or 0) not in self._told:
-                self._told.add((entry.path, error.errno or 0))
-                self._report("unreadable", f"{entry.path}: {error.strerror or error}")
-            return None
-        keep = False
-        try:
-            tail = self._identify(entry, text, now, at_end=at_end)
-            keep = tail is not None and not tail.position.finished
-        except OSError as error:
-            self._report("unreadable", f"{entry.path}: {error.strerror or error}")
-            return None
-        finally:
-            if not keep:
+            try:
+                tail = self._identify(entry, text, now, at_end=at_end)
+            finally:
                 text.close()
+        except OSError as error:
+            self._unreadable(entry, error)
+            return None
         if tail is None:
             return None
-        tail.listed = (entry.size, entry.modified_ns)
-        tail.live = not entry.rotated
-        tail.retired_at = float("inf") if tail.live else now
-        tail.text = text if keep else None
+        tail.listed = entry.stamp
+        if entry.rotated:
+            tail.retire(now, math.inf if entry.packed else entry.size)
         self.tails[entry.identity] = tail
+        self._of_log.setdefault(tail.position.log, []).append(tail)
         return tail
 
     def _identify(
         self, entry: Entry, text: PlainText | PackedText, now: float, *, at_end: bool
     ) -> Tail | None:
-        position = self._taken_over(entry, text)
-        if position is None and at_end:
-            position = self._at_end(entry, text)
-        if position is None and entry.rotated:
+        skipped = ""
+        if entry.rotated and not at_end:
             # In this order: what is truncated between the two is found by the second look.
-            copied = self._is_copy(entry, text)
+            self._admit_original(entry, text, now)
+            original = self._original(entry, text)
             self._verify_log(entry.log, now)
-            position = self._taken_over(entry, text)
-            if position is None and copied:
-                self._undecided[entry.identity] = (entry.size, entry.modified_ns)
+            if original is not None and original not in self.lost:
+                self._copies[entry.identity] = _Copy(entry.stamp, original)
                 return None
+        copy = self._copies.get(entry.identity)
+        position = self.lost.held_by(entry, text, None if copy is None else copy.of)
+        if position is None and copy is not None:
+            if self._waits(entry):
+                return None
+            position = self.lost.cut_to(copy.of, text)
+        if position is None and at_end:
+            skipped = why_skipped(text.read_at(0, HEAD_BYTES))
+            position = at_the_end(entry, text, self._generation())
         if position is None:
-            position = Position(entry.log, entry.path, self._next_generation(entry.log))
+            position = Position(entry.log, entry.path, self._generation())
         position.place = entry.path
         position.device, position.inode = entry.identity
-        position.version = inode_version(text.fd) if isinstance(text, PlainText) else -1
-        self._note_generation(position)
-        return Tail(position)
+        position.version = inode_version(text.fd)
+        tail = Tail(position)
+        tail.skipped = skipped
+        self._copies.pop(entry.identity, None)
+        return tail
 
-    def _taken_over(self, entry: Entry, text: Text) -> Position | None:
-        """Return the lost incarnation whose content this file holds, if there is one."""
-        best: Position | None = None
-        for position, _ in self.orphans:
-            fits = (
-                position.log == entry.log
-                and position.head_bytes > 0
-                and (best is None or position.offset > best.offset)
-                and self._holds(entry, text, position)
-            )
-            if fits:
-                best = position
-        if best is not None:
-            self.orphans = deque(pair for pair in self.orphans if pair[0] is not best)
-            best.finished = not text.read_at(best.offset, 1) if best.finished else False
-        return best
-
-    @staticmethod
-    def _holds(entry: Entry, text: Text, position: Position) -> bool:
-        """Tell whether a file holds an incarnation, and mark that as finished if it ends there."""
-        if digest(text.read_at(0, position.head_bytes)) != position.head:
+    def _waits(self, entry: Entry) -> bool:
+        """Tell whether a longer copy of the same lost incarnation is to be looked at first."""
+        copy = self._copies.get(entry.identity)
+        if copy is None or copy.of not in self.lost:
             return False
-        if entry.packed and position.finished and position.offset > _EXPANDED_BYTES:
-            return True
-        before = min(TAIL_BYTES, position.offset)
-        tail = text.read_at(position.offset - before, before)
-        if entry.packed and not tail and position.head_bytes == HEAD_BYTES:
-            # Late lines came to the file after it was compressed: these are the bytes before.
-            position.finished = True
-            return True
-        return digest(tail) == position.tail
+        return any(
+            other.of is copy.of and (other.stamp, identity) > (copy.stamp, entry.identity)
+            for identity, other in self._copies.items()
+        )
 
-    def _is_copy(self, entry: Entry, text: Text) -> bool:
-        """Tell whether a file holds the same bytes as an open file of its log."""
-        for tail in self.tails.values():
-            if tail.position.log != entry.log or tail.text is None:
-                continue
-            size = tail.text.size()
-            common = HEAD_BYTES if entry.packed or size is None else min(size, entry.size)
-            if common == 0:
-                continue
-            first = min(common, HEAD_BYTES)
-            mine, other = text.read_at(0, first), tail.text.read_at(0, first)
-            if mine != other:
-                continue
-            last = max(common - TAIL_BYTES, 0)
-            if (
-                entry.packed
-                or text.read_at(last, TAIL_BYTES)[: common - last]
-                == (tail.text.read_at(last, TAIL_BYTES)[: common - last])
-            ):
-                return True
-        return False
+    def _admit_original(self, entry: Entry, copy: PlainText | PackedText, now: float) -> None:
+        """Admit a new log before its rotated copy if that has nothing more: it is no older part."""
+        log = self._new_logs.get(entry.log)
+        if log is None or log.identity in self.tails:
+            return
+        original = None
+        try:
+            original = self._open(log)
+            same = holds_a_part_of(copy, original)
+        except OSError:
+            return
+        finally:
+            if original is not None:
+                original.close()
+        if same and (admitted := self._admit(log, now, at_end=False)) is not None:
+            self._changed.append(admitted)
 
-    def _at_end(self, entry: Entry, text: PlainText | PackedText) -> Position:
-        """Return a position at the end of a file that was there before the agent."""
-        generation = self._next_generation(entry.log)
-        position = Position(entry.log, entry.path, generation, finished=entry.rotated)
-        head = text.read_at(0, HEAD_BYTES)
-        size = entry.size
-        if isinstance(text, PackedText):  # its end is not looked for: it is never read
-            size = len(head)
-        elif size and not entry.rotated:
-            size = _last_line_end(text, size)
-        position.offset = size
-        position.line = _lines(text, size) + 1 if size <= _COUNTED_BYTES else 0
-        position.head_bytes = min(size, len(head))
-        position.head = digest(head[: position.head_bytes])
-        before = min(TAIL_BYTES, size)
-        position.tail = digest(text.read_at(size - before, before))
-        if head:
-            position.fingerprint = fingerprint(entry.log, generation, head)
-        return position
+    def _original(self, entry: Entry, text: PlainText | PackedText) -> Position | None:
+        """Return the file of the same log that this one is a copy of, if there is one."""
+        for tail in self._of_log.get(entry.log, ()):
+            position = tail.position
+            head = text.read_at(position.start, position.head_bytes)
+            if 0 < len(head) == position.head_bytes and digest(head) != position.head:
+                continue
+            original = tail.text
+            try:
+                if original is None:
+                    original = self._open_known(position)
+                if holds_a_part_of(text, original):
+                    return position
+            except OSError:  # gone meanwhile, or not to be read: so it cannot be told
+                continue
+            finally:
+                if original is not None and tail.text is None:
+                    original.close()
+        return None
+
+    def _open_known(self, position: Position) -> PlainText | PackedText:
+        return self._open_as(position.place, position.identity)
 
     def _open(self, entry: Entry) -> PlainText | PackedText:
-        fd = open_regular(entry.path)
+        return self._open_as(entry.path, entry.identity)
+
+    def _open_as(self, path: str, identity: tuple[int, int]) -> PlainText | PackedText:
+        fd = open_regular(path)
         status = os.fstat(fd)
-        if (status.st_dev, status.st_ino) != entry.identity:
+        if (status.st_dev, status.st_ino) != identity:
             os.close(fd)
             raise OSError(0, "was replaced while it was looked at")
-        if entry.packed:
-            return PackedText(fd, self._trouble, entry.path)
-        return PlainText(fd)
+        return PackedText(fd, self._trouble, path) if packed(path) else PlainText(fd)
+
+    def _unreadable(self, entry: Entry, error: OSError) -> None:
+        """Report trouble with a file, once as long as it is the same."""
+        if self._told.get(entry.path) != error.errno:
+            self._told[entry.path] = error.errno or 0
+            self._report("unreadable", f"{entry.path}: {error.strerror or error}")
 
     def _trouble(self, problem: SourceProblem) -> None:
         self._report(problem.kind, f"{problem.source}: {problem.message}")
 
-    def _next_generation(self, log: str) -> int:
-        generation = self._generations.get(log, 0) + 1
-        self._generations[log] = generation
-        return generation
-
-    def _note_generation(self, position: Position) -> None:
-        known = self._generations.get(position.log, 0)
-        self._generations[position.log] = max(known, position.generation)
-
-    def _orphan(self, position: Position, now: float) -> None:
-        if position.head_bytes:  # otherwise nothing was read of it, and nothing can be known again
-            self.orphans.append((position, now))
-
-    def _forget(self, now: float) -> None:
-        """Report what was lost, and forget the oldest of too many."""
-        count: dict[str, int] = {}
-        kept: deque[tuple[Position, float]] = deque()
-        for position, since in reversed(self.orphans):
-            count[position.log] = count.get(position.log, 0) + 1
-            if count[position.log] > _ORPHANS_PER_LOG or len(kept) >= MAX_ORPHANS:
-                continue
-            if not position.finished and now - since > _LOST_AFTER_SECONDS:
-                position.finished = True
-                self._report(
-                    "not-found-again",
-                    f"{position.log}: read up to byte {position.offset}; "
-                    "then it was truncated or removed and no rotated copy was found: lines "
-                    "written between the last look and then were not seen",
-                )
-            kept.appendleft((position, since))
-        self.orphans = kept
+    def _generation(self) -> int:
+        self.newest += 1
+        return self.newest
 
 
-def _reading_order(entry: Entry) -> tuple[str, bool, tuple[int, int], str]:
+def _same(copy: _Copy | None, entry: Entry) -> bool:
+    """Tell whether a file was found to be a copy and has not changed since."""
+    return copy is not None and copy.stamp == entry.stamp
+
+
+def _reading_order(entry: Entry) -> tuple[str, bool, tuple[int, int, str, int], str]:
     """Sort the oldest incarnation of a log first, the file at its own path last."""
     return entry.log, not entry.rotated, age(entry.path, entry.modified_ns), entry.path
-
-
-def _retire(tail: Tail, now: float) -> bool:
-    if not tail.live:
-        return False
-    tail.live, tail.retired_at = False, now
-    return True
 
 
 def _elsewhere(tail: Tail) -> Entry | None:
@@ -391,19 +381,7 @@ def _elsewhere(tail: Tail) -> Entry | None:
         status.st_ino,
         status.st_size,
         status.st_mtime_ns,
+        status.st_ctime_ns,
         rotated=True,
         pattern=position.log,
     )
-
-
-def _last_line_end(text: Text, size: int) -> int:
-    """Return where the last line ends that is whole, so that one being written is not cut."""
-    back = min(size, 64 * 1024)
-    data = text.read_at(size - back, back)
-    newline = data.rfind(b"\n")
-    return size - back + newline + 1 if newline >= 0 else size
-
-
-def _lines(text: Text, size: int) -> int:
-    step = 256 * 1024
-    return sum(text.read_at(at, min(step, size - at)).count(b"\n") for at in range(0, size, step))

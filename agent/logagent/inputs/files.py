@@ -27,7 +27,8 @@ from logagent.inputs.listing import list_files
 from logagent.inputs.position import Position
 from logagent.inputs.rotated import packed
 from logagent.inputs.tail import ReplacedError, Tail
-from logagent.inputs.texts import PackedText, PlainText, open_regular
+from logagent.inputs.texts import PackedText, PlainText, open_regular, stamp
+from logagent.inputs.watches import Watches
 from logagent.paths import SourceProblem
 
 __all__ = ["Files"]
@@ -76,8 +77,8 @@ class Files:
             ValueError: `saved` is not what `state` returned.
         """
         self.wants_save = False
-        """Whether the state should be saved before the next `poll`: a new incarnation was found,
-        whose record ids must be the same after a crash."""
+        """Whether the state should be saved before the next `poll`, which reads nothing before: ids
+        were decided that must be the same after a crash, or where a first start begins."""
         self._patterns = [os.path.abspath(pattern) for pattern in patterns]
         self._report = report
         self._from_start = from_start
@@ -85,11 +86,14 @@ class Files:
         self._poll_seconds = poll_seconds
         self._trace_seconds = trace_seconds
         self._max_open = max_open
-        self._inotify = inotify
+        self._watches = Watches(inotify, report, poll_seconds)
         self._clock = clock
-        self._census = Census(report)
         known = [] if saved is None else _strings(saved.get("patterns"))
         self._fresh = frozenset(self._patterns) - set(known)
+        newest = 0 if saved is None else saved.get("newest", 0)
+        if type(newest) is not int or not 0 <= newest < 1 << 62:
+            raise ValueError("has no number of generations")
+        self._census = Census(report, newest)
         if saved is not None:
             positions = saved.get("positions")
             if not isinstance(positions, list):
@@ -100,8 +104,7 @@ class Files:
         self._opened: dict[Tail, None] = {}  # least recently used first
         self._by_place: dict[str, Tail] = {}
         self._several: dict[str, list[Tail]] = {}  # logs of which more than one file is read
-        self._watches: dict[str, int] = {}
-        self._blind = inotify is None
+        self._waking: dict[Tail, None] = {}  # to be looked at again though nothing changed
         self._names_changed = True
         self._next_listing = self._next_sweep = self._earliest_listing = -math.inf
         self._complaints: set[tuple[str, str]] = set()
@@ -111,11 +114,16 @@ class Files:
 
     def poll(self, now: float) -> Iterator[Batch]:
         """See `Input.poll`."""
-        self._take_events()
-        due = now >= self._next_listing or (self._names_changed and now >= self._earliest_listing)
-        if due and self._list(now):
-            self.wants_save = True
+        if self.wants_save:
             return
+        self._take_events()
+        if now >= self._next_listing or (self._names_changed and now >= self._earliest_listing):
+            self._list(now)
+            if self.wants_save:
+                return
+        for tail in [tail for tail in self._waking if tail.wake_at <= now]:
+            del self._waking[tail]
+            self._dirty[tail] = None
         if now >= self._next_sweep:
             self._sweep(now)
         yield from self._read(now)
@@ -127,16 +135,16 @@ class Files:
 
     def descriptors(self) -> list[int]:
         """See `Input.descriptors`."""
-        return [] if self._inotify is None else [self._inotify.fd]
+        return self._watches.descriptors()
 
     def deadline(self, now: float) -> float:
         """See `Input.deadline`."""
-        if self._dirty:
+        if self._dirty or self.wants_save:
             return now
         due = min(self._next_listing, self._next_sweep)
         if self._names_changed:
             due = min(due, self._earliest_listing)
-        return min([due, *(tail.wake_at for tail in self._opened)])
+        return min([due, *(tail.wake_at for tail in self._waking)])
 
     def ended(self) -> bool:
         """See `Input.ended`: files may always grow."""
@@ -146,6 +154,7 @@ class Files:
         """See `Input.state`."""
         return {
             "patterns": list(self._patterns),
+            "newest": self._census.newest,
             "positions": [position.to_list() for position in self._census.positions()],
         }
 
@@ -182,8 +191,7 @@ class Files:
         for tail in list(self._opened):
             tail.close()
         self._opened.clear()
-        if self._inotify is not None:
-            self._inotify.close()
+        self._watches.close()
 
     def _covers(self, log: str) -> bool:
         """Tell whether a log may still be one of the patterns'; what is not is forgotten."""
@@ -195,29 +203,18 @@ class Files:
     # -- looking
 
     def _take_events(self) -> None:
-        if self._inotify is None:
-            return
-        folders = {descriptor: folder for folder, descriptor in self._watches.items()}
-        for event in self._inotify.read():
-            if event.overflow:
-                self._names_changed = True
-                self._next_sweep = -math.inf
-                continue
-            folder = folders.get(event.wd)
-            if folder is None:
-                continue
-            if event.gone:
-                del self._watches[folder]
-                self._names_changed = True
-            elif event.entries:
-                self._names_changed = True
-            if event.changed:
-                tail = self._by_place.get(os.path.join(folder, event.name))
-                if tail is not None and not tail.skipped:
-                    self._dirty[tail] = None
+        news = self._watches.read()
+        self._names_changed |= news.names
+        if news.everything:
+            self._next_sweep = -math.inf
+        for path in news.written:
+            tail = self._by_place.get(path)
+            if tail is not None and not tail.skipped:
+                tail.look_again()
+                self._dirty[tail] = None
 
-    def _list(self, now: float) -> bool:
-        """List all files and bring the census up to date; tell whether anything changed."""
+    def _list(self, now: float) -> None:
+        """List all files and bring the census up to date."""
         started = self._clock()
         self.listings += 1
         complaints: set[tuple[str, str]] = set()
@@ -233,22 +230,22 @@ class Files:
             more = f"{listing.dropped} files beyond {_MAX_FILES} are not followed"
             report("too-many-files", more)
         self._complaints = complaints
-        self._names_changed = self._watch(listing.folders)
+        self._names_changed = self._watches.watch(listing.folders)
         changed = self._census.take(listing.entries, now, self._fresh, from_start=self._from_start)
+        self.wants_save = bool(self._fresh)
         self._fresh = frozenset()
-        self._index()
+        self._index(now)
         for tail in changed:
             current = self._census.tails.get(tail.position.identity) is tail
             if current and not tail.position.finished and not tail.skipped:
                 self._dirty[tail] = None
         took = self._clock() - started
-        share = _BLIND_SHARE if self._blind else _SHARE
-        often = self._poll_seconds if self._blind else _LISTING_SECONDS
+        share = _BLIND_SHARE if self._watches.blind else _SHARE
+        often = self._poll_seconds if self._watches.blind else _LISTING_SECONDS
         self._next_listing = now + max(often, took * share)
         self._earliest_listing = now + took * _BLIND_SHARE
-        return bool(changed)
 
-    def _index(self) -> None:
+    def _index(self, now: float) -> None:
         """Make the look-up tables anew after a listing."""
         self._by_place = {}
         logs: dict[str, list[Tail]] = {}
@@ -262,41 +259,18 @@ class Files:
                 if not tail.open and tail.listed[0] != tail.position.offset:
                     self._dirty[tail] = None
         self._several = {log: tails for log, tails in logs.items() if len(tails) > 1}
-        for tail in [*self._opened, *self._dirty]:
+        for tail in [*self._opened, *self._dirty, *self._waking]:
             if tails.get(tail.position.identity) is not tail:
                 self._close(tail)
                 self._dirty.pop(tail, None)
+                self._waking.pop(tail, None)
         # A live file is kept open from the start: then nothing that happens to its name matters.
         for tail in tails.values():
             if tail.live and not (tail.open or tail.skipped or tail.position.finished):
                 if len(self._opened) >= self._max_open:
                     break
-                self._open(tail)
+                self._open(tail, now)
         self._close_some()
-
-    def _watch(self, folders: set[str]) -> bool:
-        """Watch these folders and no others; tell whether some are watched only from now on."""
-        if self._inotify is None:
-            return False
-        for folder in set(self._watches) - folders:
-            self._inotify.unwatch(self._watches.pop(folder))
-        new = False
-        blind = False
-        for folder in sorted(folders - set(self._watches)):
-            try:
-                self._watches[folder] = self._inotify.watch_folder(folder)
-                new = True
-            except OSError as error:
-                blind = True
-                if error.errno == errno.ENOSPC:
-                    self._report(
-                        "inotify-limit",
-                        "too many folders for inotify, so files are looked at every "
-                        f"{self._poll_seconds:g} s; raise fs.inotify.max_user_watches",
-                    )
-                    break
-        self._blind = blind
-        return new
 
     def _sweep(self, now: float) -> None:
         """Look at all files that may have grown."""
@@ -314,10 +288,12 @@ class Files:
                 continue
             if (status.st_dev, status.st_ino) != tail.position.identity:
                 self._names_changed = True
-            elif (status.st_size, status.st_mtime_ns) != tail.listed:
-                tail.listed = (status.st_size, status.st_mtime_ns)
+            elif stamp(status) != tail.listed:
+                tail.listed = stamp(status)
                 self._dirty[tail] = None
-        share = _BLIND_SHARE if self._blind else _SHARE
+            elif status.st_size == tail.position.offset:
+                tail.position.finished = self._is_ending(tail, now)
+        share = _BLIND_SHARE if self._watches.blind else _SHARE
         # Reading what a sweep marked costs about as much as the sweep itself.
         self._next_sweep = now + max(self._poll_seconds, 4 * (self._clock() - started) * share)
 
@@ -330,9 +306,7 @@ class Files:
         for tail in waiting:
             if tail not in self._dirty or self._older_first(tail):
                 continue
-            if not tail.open and not self._open(tail):
-                if not tail.open:
-                    self._dirty.pop(tail, None)
+            if not tail.open and not self._open(tail, now):
                 continue
             for _ in range(_BLOCKS_PER_TURN):
                 batch = self._next(tail, now)
@@ -343,10 +317,16 @@ class Files:
                 self._opened[tail] = self._opened.pop(tail, None)
 
     def _older_first(self, tail: Tail) -> bool:
-        """Tell whether an older incarnation of the same log is to be read first."""
+        """Tell whether an older incarnation of the same log is to be read first.
+
+        That is so until it was read as far as it went when it was rotated: late lines wait for no
+        one, and hold nobody up.
+        """
         generation = tail.position.generation
         return any(
-            other.position.generation < generation and other in self._dirty
+            other.position.generation < generation
+            and other.position.offset < other.owed
+            and other in self._dirty
             for other in self._several.get(tail.position.log, ())
         )
 
@@ -363,13 +343,17 @@ class Files:
             self._close(tail)
             self._dirty.pop(tail, None)
             return None
-        if batch is None:
+        if tail.wake_at < math.inf:
+            self._waking[tail] = None
+        if tail.begun:
+            tail.begun, self.wants_save = False, True
+        elif batch is None:
             self._dirty.pop(tail, None)
             self._close_some()
             if tail.skipped:
                 self._report("skipped", f"{tail.position.place}: {tail.skipped}")
                 self._close(tail)
-            elif ending:
+            elif ending and tail.wake_at > now:
                 tail.position.finished = True
                 self._close(tail)
         return batch
@@ -385,7 +369,7 @@ class Files:
         self._report(
             "truncated", f"{tail.position.log}: truncated, read from its start (copytruncate?)"
         )
-        self._names_changed = self.wants_save = True
+        self._names_changed = True
         self._earliest_listing = now
         self._dirty[tail] = None
 
@@ -396,58 +380,70 @@ class Files:
             return True
         return not tail.live and now - max(tail.retired_at, tail.grown_at) >= _DRAIN_SECONDS
 
-    def _open(self, tail: Tail) -> bool:
-        """Open a tail's file; tell whether that worked."""
-        position = tail.position
+    def _open(self, tail: Tail, now: float) -> bool:
+        """Open a tail's file; tell whether that worked. If not, it is left for the next listing."""
+        place = tail.position.place
         try:
-            fd = open_regular(position.place)
+            fd = open_regular(place)
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE) and self._opened:
-                self._max_open = max(len(self._opened) - 8, 1)
-                self._close_some()
-            elif error.errno == errno.ENOENT:
-                self._names_changed = True
-            complaint = ("unreadable", f"{position.place}: {error.strerror or error}")
-            if error.errno != errno.ENOENT and complaint not in self._complaints:
-                self._complaints.add(complaint)
-                self._report(*complaint)
+            self._not_opened(tail, error)
             return False
         status = os.fstat(fd)
-        if (status.st_dev, status.st_ino) != position.identity:
+        if (status.st_dev, status.st_ino) != tail.position.identity:
             os.close(fd)
             self._names_changed = True
+            self._dirty.pop(tail, None)
             return False
-        if packed(position.place):
-            tail.text = PackedText(fd, self._trouble, position.place)
-        else:
-            tail.text = PlainText(fd)
+        tail.text = PackedText(fd, self._trouble, place) if packed(place) else PlainText(fd)
         self._opened[tail] = None
         try:
             tail.verify()
         except ReplacedError:
-            self._replaced(tail, self._clock())
+            self._replaced(tail, now)
             return False
         except OSError as error:
-            self._report("unreadable", f"{position.place}: {error.strerror or error}")
+            self._report("unreadable", f"{place}: {error.strerror or error}")
             self._close(tail)
+            self._dirty.pop(tail, None)
             return False
-        self._close_some()
+        self._close_some(tail)
         return True
+
+    def _not_opened(self, tail: Tail, error: OSError) -> None:
+        place = tail.position.place
+        if error.errno in (errno.EMFILE, errno.ENFILE) and self._opened:
+            self._max_open = max(len(self._opened) - 8, 1)
+            self._close_some()
+            return
+        self._dirty.pop(tail, None)
+        if error.errno == errno.ENOENT:
+            self._names_changed = True
+            return
+        complaint = ("unreadable", f"{place}: {error.strerror or error}")
+        if complaint not in self._complaints:
+            self._complaints.add(complaint)
+            self._report(*complaint)
 
     def _close(self, tail: Tail) -> None:
         tail.close()
         self._opened.pop(tail, None)
 
-    def _close_some(self) -> None:
-        """Close the files used least recently if too many are open; those with news stay open."""
+    def _close_some(self, in_use: Tail | None = None) -> None:
+        """Close files if too many are open: those without news first, used least recently.
+
+        One that has no name any more stays open: it could not be opened again.
+        """
         excess = len(self._opened) - self._max_open
-        for tail in list(self._opened) if excess > 0 else ():
-            if tail not in self._dirty and tail.live:
-                tail.listed = tail.seen()
-                self._close(tail)
-                excess -= 1
-                if excess <= 0:
-                    break
+        if excess <= 0:
+            return
+        for tail in sorted(self._opened, key=lambda tail: tail in self._dirty or not tail.live):
+            if tail is in_use or tail.text is None or os.fstat(tail.text.fd).st_nlink == 0:
+                continue
+            tail.listed = tail.seen()
+            self._close(tail)
+            excess -= 1
+            if excess <= 0:
+                break
 
     def _trouble(self, problem: SourceProblem) -> None:
         self._report(problem.kind, f"{problem.source}: {problem.message}")

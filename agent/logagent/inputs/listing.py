@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from logagent.inputs import Report
 from logagent.inputs.rotated import base_of, packed
+from logagent.inputs.texts import Stamp
 from logagent.paths import SourceProblem, find
 
 __all__ = ["Entry", "Listing", "excluding", "list_files"]
@@ -32,6 +33,7 @@ class Entry:
     inode: int
     size: int
     modified_ns: int
+    changed_ns: int
     rotated: bool
     """Whether it is named like a rotated copy of `log`."""
     pattern: str
@@ -41,6 +43,11 @@ class Entry:
     def identity(self) -> tuple[int, int]:
         """The file: (device, inode)."""
         return self.device, self.inode
+
+    @property
+    def stamp(self) -> Stamp:
+        """What tells that the file has changed."""
+        return self.size, self.modified_ns, self.changed_ns
 
     @property
     def packed(self) -> bool:
@@ -85,24 +92,24 @@ def list_files(
     """
     listing = Listing()
     watched: dict[str, _Found] = {}
-    names = {log: log for log in known}
-    """What leads to a log: its path, and where a link at that path leads."""
+    real = _Folders()
+    names = {real.path(log): log for log in known}
+    """What leads to a log: where its path leads."""
     for pattern in patterns:
         folder = os.path.isdir(pattern)
-        listing.folders.add(pattern if folder else _folder_of(pattern))
+        listing.folders.add(os.path.realpath(pattern if folder else _folder_of(pattern)))
         if not folder and not any(sign in pattern for sign in "*?["):
-            names[pattern] = pattern  # may be gone just now, with its copies in place
-        for found in _files(pattern, report):
-            if excluded(found.path):
-                continue
-            listing.folders.add(os.path.dirname(found.path))
-            listing.folders.add(os.path.dirname(found.real))
-            watched.setdefault(found.path, found)
+            names[real.path(pattern)] = pattern  # may be gone just now, with its copies in place
+        for found in _files(pattern, real, report):
+            if not excluded(found.path):
+                listing.folders.add(os.path.dirname(found.real))
+                listing.folders.add(os.path.dirname(real.path(found.path)))
+                watched.setdefault(found.path, found)
     names |= {found.real: path for path, found in watched.items()}
-    names |= {path: path for path in watched}
+    names |= {real.path(path): path for path in watched}
     rotated: list[Entry] = []
     for found in watched.values():
-        log = _base(found.path, names)
+        log = _base(found.real, names)
         if log is None and packed(found.path):
             continue  # a compressed file that belongs to no watched log: `logagent scan` reads it
         entry = _entry(found, log or found.path, rotated=log is not None)
@@ -111,7 +118,7 @@ def list_files(
         else:
             rotated.append(entry)
     rotated += _copies(names, watched, excluded)
-    places = {entry.path for entry in rotated}
+    places = {entry.path for entry in (*listing.entries.values(), *rotated)}
     for entry in rotated:
         # While a file is being compressed both are there, and the compressed one is not whole.
         if not (entry.packed and os.path.splitext(entry.path)[0] in places):
@@ -123,7 +130,22 @@ def list_files(
     return listing
 
 
-def _files(pattern: str, report: Report) -> Iterator[_Found]:
+class _Folders:
+    """Where the links in folders' paths lead, each found out once."""
+
+    def __init__(self) -> None:
+        self._real: dict[str, str] = {}
+
+    def path(self, path: str) -> str:
+        """Return a file's path with the links above it followed, but not one that it is."""
+        folder, name = os.path.split(path)
+        real = self._real.get(folder)
+        if real is None:
+            real = self._real[folder] = os.path.realpath(folder)
+        return os.path.join(real, name)
+
+
+def _files(pattern: str, folders: _Folders, report: Report) -> Iterator[_Found]:
     for path in find([pattern]):
         if isinstance(path, SourceProblem):
             if path.kind not in ("vanished", "not-found"):
@@ -131,7 +153,7 @@ def _files(pattern: str, report: Report) -> Iterator[_Found]:
             continue
         name = path[0]
         try:
-            status, real = os.lstat(name), name
+            status, real = os.lstat(name), folders.path(name)
             if stat.S_ISLNK(status.st_mode):
                 status, real = os.stat(name), os.path.realpath(name)
         except OSError:  # gone meanwhile
@@ -183,6 +205,7 @@ def _entry(found: _Found, log: str, *, rotated: bool) -> Entry:
         status.st_ino,
         status.st_size,
         status.st_mtime_ns,
+        status.st_ctime_ns,
         rotated,
         found.pattern,
     )

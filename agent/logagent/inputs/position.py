@@ -12,9 +12,9 @@ trusts what it is given.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["HEAD_BYTES", "TAIL_BYTES", "Position", "digest", "fingerprint"]
 
@@ -46,7 +46,7 @@ def fingerprint(log: str, generation: int, head: bytes) -> bytes:
     return blake2b(place + first, digest_size=8).digest()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Position:
     """One incarnation of a log, and how much of it every sink has taken. About 500 bytes."""
 
@@ -65,8 +65,11 @@ class Position:
     """[bytes] Taken, of the text: of a compressed file, after expansion."""
     line: int = 1
     """Number of the line at `offset`, from 1; 0 if nobody counted the lines before it."""
+    start: int = 0
+    """[bytes] Where its first line begins: behind the hole that copytruncate may leave."""
     head_bytes: int = 0
-    """How many first bytes `head` is of: at most `HEAD_BYTES`, and never more than were taken."""
+    """How many bytes from there `head` is of, at most `HEAD_BYTES`. Known before the first line is
+    taken, so that even after a crash the same lines get the same ids."""
     head: bytes = b""
     """`digest` of them; empty if there are none."""
     tail: bytes = b""
@@ -85,7 +88,7 @@ class Position:
 
     def to_list(self) -> list[Any]:
         """Return the fields, for msgpack."""
-        return list(astuple(self))
+        return [getattr(self, name) for name, _ in _FIELDS]
 
     @classmethod
     def from_list(cls, values: object) -> Position:
@@ -94,16 +97,21 @@ class Position:
         Raises:
             ValueError: it did not write this.
         """
-        names = fields(cls)
-        if not isinstance(values, list) or len(values) != len(names):
+        if not isinstance(values, list) or len(values) != len(_FIELDS):
             raise ValueError("a position has other fields")
-        for item, value in zip(names, values, strict=True):
-            expected = {"str": str, "int": int, "bytes": bytes, "bool": bool}[str(item.type)]
+        for (name, expected), value in zip(_FIELDS, values, strict=True):
             if type(value) is not expected:
-                raise ValueError(f"a position's {item.name} is not {item.type}")
+                raise ValueError(f"a position's {name} is not {expected.__name__}")
             if isinstance(value, int) and not -1 <= value < _LARGEST:
-                raise ValueError(f"a position's {item.name} is out of range")
+                raise ValueError(f"a position's {name} is out of range")
         position = cls(*values)
-        if position.head_bytes > HEAD_BYTES or min(position.offset, position.line) < 0:
+        if (
+            not 0 <= position.head_bytes <= HEAD_BYTES
+            or min(position.offset, position.start, position.line) < 0
+        ):
             raise ValueError("a position is out of range")
         return position
+
+
+_TYPES: Final = {"str": str, "int": int, "bytes": bytes, "bool": bool}
+_FIELDS: Final = tuple((item.name, _TYPES[str(item.type)]) for item in fields(Position))

@@ -19,13 +19,15 @@ from dataclasses import dataclass
 
 from logagent.blocks import BLOCK_BYTES, MAX_LINE_BYTES, Block
 from logagent.inputs import Batch
+from logagent.inputs.likeness import begins_like, goes_on
 from logagent.inputs.position import HEAD_BYTES, TAIL_BYTES, Position, digest, fingerprint
-from logagent.inputs.texts import PackedText, PlainText, inode_version
+from logagent.inputs.texts import UNSEEN, PackedText, PlainText, Stamp, inode_version, stamp
 from logagent.sources import PROBE_BYTES, not_text
 from logagent.traces import is_part
 
-__all__ = ["ReplacedError", "Tail"]
+__all__ = ["ReplacedError", "Tail", "why_skipped"]
 
+_MOST_PASSES = 64  # over 4 MiB of a line that is thrown away, before others have their turn
 _FURTHEST_LINES = 200  # looked at above the last line, for the head of a trace
 
 
@@ -49,6 +51,7 @@ class Tail:
     __slots__ = (
         "_exhausted",
         "_looked",
+        "begun",
         "bytes",
         "caught_up_at",
         "cut_lines",
@@ -56,6 +59,7 @@ class Tail:
         "hole_bytes",
         "listed",
         "live",
+        "owed",
         "position",
         "retired_at",
         "skipped",
@@ -71,6 +75,10 @@ class Tail:
         """Whether the log's path leads to this file: it is where new lines go."""
         self.retired_at = math.inf
         """[s, monotonic] Since when it is not."""
+        self.owed = 0.0
+        """[bytes] Its text up to here comes before that of younger incarnations."""
+        self.begun = False
+        """Whether its ids were decided and nobody knows yet; set back by whoever saves them."""
         self.grown_at = 0.0
         """[s, monotonic] When it was last seen with something new."""
         self.caught_up_at = -math.inf
@@ -79,16 +87,16 @@ class Tail:
         """[s, monotonic] When to look again though nothing changed: a trace is held until then."""
         self.skipped = ""
         """Why it is not read at all; empty if it is."""
-        self.listed = (0, 0)
-        """Size and time of change when its folder was last listed; for closed files."""
+        self.listed = UNSEEN
+        """Its stamp when it was last looked at; for closed files."""
         self.bytes = 0
         """Accepted since the start of the agent."""
         self.cut_lines = 0
         self.hole_bytes = 0
         """NUL bytes left out: what copytruncate leaves where a writer does not append."""
-        self._looked = (-1, -1)
-        """Size and time of change at the last look."""
-        self._exhausted = (-1, -1)
+        self._looked = UNSEEN
+        """Its stamp at the last look."""
+        self._exhausted = UNSEEN
         """The same, when nothing more was to be had."""
 
     @property
@@ -101,17 +109,33 @@ class Tail:
         if self.text is not None:
             self.text.close()
             self.text = None
-            self._exhausted = (-1, -1)
+            self._exhausted = UNSEEN
 
     def restart(self, position: Position) -> None:
         """Go on with another incarnation in the same open file."""
         self.position = position
-        self._exhausted = (-1, -1)
-        self.skipped = ""
+        self._exhausted = UNSEEN
+        self.skipped, self.begun = "", False
         self.wake_at = math.inf
 
-    def seen(self) -> tuple[int, int]:
-        """Return size and time of change of the open file when nothing more was to be had."""
+    def look_again(self) -> None:
+        """Read at the next `read` even if the file looks the same."""
+        self._exhausted = UNSEEN
+
+    def retire(self, now: float, size: float) -> bool:
+        """Take note that new lines go elsewhere; tell whether that is new.
+
+        Args:
+            now: monotonic clock [s].
+            size: how much text there is [bytes]; infinite if only reading tells.
+        """
+        if not self.live:
+            return False
+        self.live, self.retired_at, self.owed = False, now, size
+        return True
+
+    def seen(self) -> Stamp:
+        """Return the stamp of the open file when nothing more was to be had."""
         return self._exhausted
 
     def lag(self) -> int:
@@ -129,19 +153,11 @@ class Tail:
         position, text = self.position, self.text
         if text is None:
             return
-        head = text.read_at(0, position.head_bytes) if position.head_bytes else b""
-        if position.head_bytes and digest(head) != position.head:
+        if position.head_bytes and not begins_like(text, position):
             raise ReplacedError
-        self._bytes_before(text)
-        if isinstance(text, PlainText) and position.version >= 0:
-            version = inode_version(text.fd)
-            if version not in (-1, position.version):
-                raise ReplacedError
-
-    def _bytes_before(self, text: PlainText | PackedText) -> None:
-        offset = self.position.offset
-        prefix = min(TAIL_BYTES, offset)
-        if prefix and digest(text.read_at(offset - prefix, prefix)) != self.position.tail:
+        if not goes_on(text, position):
+            raise ReplacedError
+        if position.version >= 0 and inode_version(text.fd) not in (-1, position.version):
             raise ReplacedError
 
     def read(self, now: float, trace_seconds: float, *, ending: bool = False) -> Batch | None:
@@ -159,17 +175,10 @@ class Tail:
         text = self.text
         if text is None or self.skipped:
             return None
-        if isinstance(text, PlainText):
-            status = os.fstat(text.fd)
-            looked = (status.st_size, status.st_mtime_ns)
-            if looked == self._exhausted and not ending and now < self.wake_at:
-                self.caught_up_at = now
-                return None
-            if looked != self._looked:
-                self.grown_at, self._looked = now, looked
-            if status.st_size < self.position.offset:
-                raise ReplacedError
-        while True:
+        if isinstance(text, PlainText) and not self._has_news(text, now, ending=ending):
+            self.caught_up_at = now
+            return None
+        for _ in range(_MOST_PASSES):
             offset = self.position.offset
             prefix = min(TAIL_BYTES, offset)
             data = text.read_at(offset - prefix, prefix + BLOCK_BYTES)
@@ -179,16 +188,37 @@ class Tail:
                 self.wake_at, self._exhausted = math.inf, self._looked
                 self.caught_up_at = now
                 return None
-            if not self._passed_over(text, data, prefix):
+            if not self._passed_over(text, data, prefix, ending=ending):
                 break
-        if self.skipped:
+        else:
+            self.wake_at = now
             return None
+        if self.skipped or self.begun:
+            return None
+        if isinstance(text, PackedText) and text.damaged:
+            ending = False  # its last line is not whole
         batch = self._batch(data, prefix, now, trace_seconds, ending=ending)
-        if batch is None:
-            self._exhausted = self._looked
+        # What is not accepted is to be had again, though nothing changes.
+        self._exhausted = self._looked if batch is None else UNSEEN
         return batch
 
-    def _passed_over(self, text: PlainText | PackedText, data: bytes, prefix: int) -> bool:
+    def _has_news(self, text: PlainText, now: float, *, ending: bool) -> bool:
+        """Tell whether there may be something to read; check that it is still the same file."""
+        status = os.fstat(text.fd)
+        looked = stamp(status)
+        if looked == self._exhausted and not ending and now < self.wake_at:
+            return False
+        if looked != self._looked:
+            self.grown_at, self._looked = now, looked
+        if status.st_size < self.position.offset:
+            raise ReplacedError
+        if self.position.head_bytes and not begins_like(text, self.position):
+            raise ReplacedError
+        return True
+
+    def _passed_over(
+        self, text: PlainText | PackedText, data: bytes, prefix: int, *, ending: bool
+    ) -> bool:
         """Move past what is no line: the rest of a cut line, holes; tell whether it did."""
         position = self.position
         if position.skipping:
@@ -201,8 +231,8 @@ class Tail:
                 behind = text.next_data(position.offset)
                 end = max(end, prefix + behind - position.offset)
             self.hole_bytes += end - prefix
-        elif position.offset == 0 or not position.fingerprint:
-            self._begin(text, data[prefix : prefix + PROBE_BYTES])
+        elif not position.fingerprint:
+            self._begin(data[prefix : prefix + PROBE_BYTES], ending=ending)
             return False
         else:
             return False
@@ -211,21 +241,20 @@ class Tail:
         position.tail = digest(text.read_at(position.offset - before, before))
         return True
 
-    def _begin(self, text: PlainText | PackedText, head: bytes) -> None:
-        """Look at the first bytes of an incarnation."""
-        reason = not_text(head)
-        if reason is None and head.startswith((b"\xff\xfe", b"\xfe\xff")):
-            reason = "utf-16", "UTF-16 text; `logagent scan` reads it, following does not"
-        if reason is not None:
-            self.skipped = reason[1]
+    def _begin(self, head: bytes, *, ending: bool) -> None:
+        """Look at the first bytes of an incarnation, and decide on its ids."""
+        position = self.position
+        self.skipped = why_skipped(head)
+        if self.skipped:
             self.close()
             return
-        if self.position.offset:
-            head = text.read_at(0, HEAD_BYTES)
         # Without the line's end the fingerprint could change as the line grows.
-        if b"\n" in head or len(head) >= HEAD_BYTES:
-            log, generation = self.position.log, self.position.generation
-            self.position.fingerprint = fingerprint(log, generation, head.lstrip(b"\0"))
+        if b"\n" in head or len(head) >= HEAD_BYTES or ending:
+            position.fingerprint = fingerprint(position.log, position.generation, head)
+            position.start = position.offset
+            position.head_bytes = min(len(head), HEAD_BYTES)
+            position.head = digest(head[:HEAD_BYTES])
+            self.begun = True
 
     def _batch(
         self, data: bytes, prefix: int, now: float, trace_seconds: float, *, ending: bool
@@ -257,15 +286,7 @@ class Tail:
         offset = position.offset + after - prefix
         last = digest(data[max(after - TAIL_BYTES, 0) : after])
         mark = _Mark(self, offset, last, skipping)
-        return Batch(position.log, self._fingerprint(data, prefix), block, mark)
-
-    def _fingerprint(self, data: bytes, prefix: int) -> bytes:
-        position = self.position
-        if not position.fingerprint:  # a first line without an end: now it has one
-            position.fingerprint = fingerprint(
-                position.log, position.generation, data[prefix : prefix + HEAD_BYTES]
-            )
-        return position.fingerprint
+        return Batch(position.log, position.fingerprint, block, mark)
 
     @staticmethod
     def _open_trace(data: bytes, start: int, end: int) -> int:
@@ -281,16 +302,34 @@ class Tail:
 
     def accept(self, mark: _Mark, block: Block) -> None:
         """Move past a block."""
-        position, text = self.position, self.text
-        first = position.offset == 0
+        position = self.position
+        before = position.offset
         position.offset, position.tail, position.skipping = mark.offset, mark.digest, mark.skipping
         if position.line:
             position.line += block.line_count
         self.bytes += len(block.data) + 1
-        if position.head_bytes < HEAD_BYTES:
-            wanted = min(HEAD_BYTES, position.offset)
-            head = (block.data + b"\n")[:wanted] if first else b""
-            if len(head) < wanted and isinstance(text, PlainText):
-                head = text.read_at(0, wanted)
-            if len(head) == wanted:
-                position.head_bytes, position.head = wanted, digest(head)
+        if position.head_bytes < min(HEAD_BYTES, position.offset - position.start):
+            self._lengthen_head(before - position.start, block.data)
+
+    def _lengthen_head(self, before: int, data: bytes) -> None:
+        """Let the hash of the first bytes be of more of them.
+
+        What stands before `data` is read again, and used only if it is still what was read there.
+        """
+        position, text = self.position, self.text
+        wanted = min(HEAD_BYTES, position.offset - position.start)
+        head = text.read_at(position.start, min(before, wanted)) if text and before else b""
+        known = position.head_bytes
+        if known <= before and digest(head[:known]) != position.head:
+            return
+        head = (head + data + b"\n")[:wanted]
+        if len(head) == wanted:
+            position.head_bytes, position.head = wanted, digest(head)
+
+
+def why_skipped(head: bytes) -> str:
+    """Say why a file that begins like this is not followed; empty if it is."""
+    reason = not_text(head)
+    if reason is None and head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "UTF-16 text; `logagent scan` reads it, following does not"
+    return reason[1] if reason else ""

@@ -17,10 +17,32 @@ from typing import Final, Protocol
 
 from logagent.paths import SourceProblem
 
-__all__ = ["PackedText", "PlainText", "Text", "inode_version", "open_regular"]
+__all__ = [
+    "UNSEEN",
+    "PackedText",
+    "PlainText",
+    "Stamp",
+    "Text",
+    "inode_version",
+    "open_regular",
+    "stamp",
+]
 
 _FS_IOC_GETVERSION: Final = 0x80087601  # linux/fs.h: _IOR('v', 1, long)
 _STEP_BYTES = 256 * 1024  # [bytes] expanded at a time while skipping forward
+
+
+Stamp = tuple[int, int, int]
+"""Size [bytes], time of the last write and of the last change [ns]: another one, another look. The
+last of the three is the kernel's own; the other two can be set."""
+
+UNSEEN: Final[Stamp] = (-1, -1, -1)
+"""Of a file that was not looked at."""
+
+
+def stamp(status: os.stat_result) -> Stamp:
+    """Return what tells that a file has changed."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 class Text(Protocol):
@@ -75,19 +97,28 @@ class PackedText:
     """
 
     def __init__(self, fd: int, report: Callable[[SourceProblem], None], name: str) -> None:
-        self._file = PlainText(fd)
-        self._report = report
+        self.fd = fd
+        self.damaged = False
+        """Whether it ended in the middle: damaged, or still being written."""
+        self._tell = report
         self._name = name
         self._begin()
 
     def _begin(self) -> None:
         from logagent.sources import Limits, Source  # noqa: PLC0415 - its codecs cost 0.5 MiB
 
-        os.lseek(self._file.fd, 0, os.SEEK_SET)
-        # `Source` closes what it is given, so it gets a descriptor of its own.
-        self._source = Source(self._name, os.dup(self._file.fd), Limits(), self._report)
+        os.lseek(self.fd, 0, os.SEEK_SET)
+        # `Source` closes what it is given, so it gets a descriptor of its own. Whether it is text
+        # shows behind the hole that it may begin with.
+        limits = Limits(binary=True)
+        self._source = Source(self._name, os.dup(self.fd), limits, self._report)
         self._window = b""
         self._start = 0  # offset of the window
+        self._ended = False
+
+    def _report(self, problem: SourceProblem) -> None:
+        self.damaged |= problem.partial
+        self._tell(problem)
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes from `offset` of the expanded text."""
@@ -98,6 +129,7 @@ class PackedText:
         while self._start + len(self._window) < end:
             data = self._source.read(max(_STEP_BYTES, size))
             if not data:
+                self._ended = True
                 break
             keep = max(offset - self._start, 0)
             if keep >= len(self._window):
@@ -109,14 +141,16 @@ class PackedText:
         at = offset - self._start
         return self._window[at : at + size] if 0 <= at <= len(self._window) else b""
 
-    def size(self) -> None:
-        """Only reading tells."""
-        return
+    def size(self) -> int | None:
+        """Return how much text there is [bytes]; None before its end was read."""
+        return self._start + len(self._window) if self._ended else None
 
     def close(self) -> None:
         """Close the file; may be called again."""
         self._source.close()
-        self._file.close()
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 def open_regular(path: str) -> int:

@@ -27,6 +27,7 @@ class Followed:
             self.patterns,
             lambda kind, message: self.reports.append((kind, message)),
             saved=self.saved,
+            clock=lambda: self.now,
             **self.options,
         )
 

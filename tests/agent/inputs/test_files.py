@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from logagent.inputs.inotify import Inotify
 
 from tests.agent.inputs.followed import Followed
 
@@ -346,6 +347,7 @@ def test_a_trace_is_not_cut_by_the_end_of_a_block(tmp_path: Path) -> None:
     followed = Followed(log)
     blocks = []
     for _ in range(5):
+        followed.files.wants_save = False
         for batch in followed.files.poll(1.0):
             blocks.append(batch.block.data.decode())
             followed.files.accepted(batch)
@@ -380,3 +382,325 @@ def test_a_saved_state_of_another_shape_is_refused(tmp_path: Path) -> None:
     for saved in ({}, {"patterns": [], "positions": [[1]]}, {"patterns": 3, "positions": []}):
         with pytest.raises(ValueError, match=r"has no|position"):
             Followed(tmp_path, saved=saved)
+
+
+def test_a_trace_is_given_when_its_wait_is_over(log: Path, followed: Followed) -> None:
+    write(log, 50)
+    with log.open("a") as file:
+        file.write("\tat a.B.c(D.java:1)\n")
+    assert followed.lines(1.0) == []
+    due = followed.files.deadline(followed.now)
+    assert due <= followed.now + 0.6
+    batch = next(followed.files.poll(due))
+    assert batch.block.line_count == 2
+
+
+def test_a_copy_of_a_log_that_goes_on_is_not_read_after_a_restart(
+    tmp_path: Path, log: Path, followed: Followed
+) -> None:
+    shutil.copy(log, tmp_path / "app.log.bak")
+    followed.restart()
+    assert followed.lines() == []
+
+
+def test_a_copy_of_a_rotated_copy_is_not_read(
+    tmp_path: Path, log: Path, followed: Followed
+) -> None:
+    log.rename(tmp_path / "app.log.1")
+    write(log, 50)
+    assert followed.lines() == expected(50)
+    assert followed.lines() == []
+    shutil.copy(tmp_path / "app.log.1", tmp_path / "app.log.bak")
+    assert followed.lines() == []
+    pack(tmp_path / "app.log.1")
+    assert followed.lines() == []
+    shutil.copy(tmp_path / "app.log.1.gz", tmp_path / "app.log.bak.gz")
+    assert followed.lines() == []
+
+
+def test_what_only_the_copy_has_is_read_though_it_was_seen_before_the_truncation(
+    tmp_path: Path, log: Path, followed: Followed
+) -> None:
+    write(log, 50, 51)
+    assert followed.lines(accept=False) == expected(50, 51)
+    shutil.copy(log, tmp_path / "app.log.1")
+    followed.now += 20
+    assert followed.lines(accept=False) == expected(50, 51)  # with a listing
+    os.truncate(log, 0)
+    assert followed.lines() == expected(50, 51)
+
+
+def test_more_copies_than_are_remembered_are_not_read_again(
+    tmp_path: Path, log: Path, followed: Followed
+) -> None:
+    for number in range(100, 130):
+        packed = tmp_path / f"app.log-2026{number:04}"
+        log.rename(packed)
+        pack(packed)
+        write(log, number)
+        assert followed.lines() == expected(number)
+    followed.restart()
+    assert followed.lines() == []
+
+
+def test_a_copy_that_begins_as_every_generation_does_is_read(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    banner = "".join(f"[    0.000000] step {step} of the boot\n" for step in range(50))
+    log.write_text(banner + "line 1\n")
+    followed = Followed(log)
+    assert followed.lines()[50:] == ["line 1"]
+    log.rename(tmp_path / "app.log.2")
+    (tmp_path / "app.log.1").write_text(banner + "line 2\n")
+    log.write_text(banner + "line 3\n")
+    lines = followed.lines()
+    assert [lines[50], lines[101]] == ["line 2", "line 3"]
+    followed.files.close()
+
+
+def test_a_crash_keeps_the_ids_of_a_log_that_was_compressed_before_the_next_save(
+    tmp_path: Path, log: Path, followed: Followed
+) -> None:
+    log.rename(tmp_path / "app.log.1")
+    write(log, 50, 51)
+    followed.files.wants_save = False
+    for _ in range(20):  # as the agent does: save when asked to, before lines are read
+        followed.now += 1
+        for batch in followed.files.poll(followed.now):
+            followed.ids.append((batch.fingerprint, batch.block.offset))
+            followed.files.accepted(batch)
+        if followed.files.wants_save:
+            followed.save()
+            followed.files.wants_save = False
+    read = followed.ids[-1]
+    log.rename(tmp_path / "app.log.2")
+    pack(tmp_path / "app.log.2")
+    followed.restart(save=False)
+    assert followed.lines() == expected(50, 51)
+    assert followed.ids[-2] == read
+
+
+def test_nothing_is_read_before_new_ids_are_saved(log: Path) -> None:
+    followed = Followed(log)
+    while not followed.files.wants_save:
+        assert not list(followed.files.poll(1000.0))
+    assert list(followed.files.poll(1001.0)) == []
+    followed.files.close()
+
+
+def test_a_binary_file_that_is_there_at_the_first_start_stays_unread(tmp_path: Path) -> None:
+    wtmp = tmp_path / "wtmp"
+    wtmp.write_bytes(b"\x07\0\0\0" * 1000)
+    followed = Followed(tmp_path, from_start=False)
+    assert followed.lines() == []
+    with wtmp.open("ab") as file:
+        file.write(b"\x07\0root\0\n" * 100)
+    assert followed.lines() == []
+    followed.files.close()
+
+
+def test_a_text_in_the_place_of_a_binary_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "app.log"
+    path.write_bytes(b"\x07\0\0\0" * 1000)
+    followed = Followed(path)
+    assert followed.lines() == []
+    write(path, 1, mode="w")
+    assert followed.lines() == expected(1)
+    followed.files.close()
+
+
+def test_a_compressed_copy_that_begins_with_a_hole_is_read(
+    tmp_path: Path, log: Path, followed: Followed
+) -> None:
+    followed.restart()
+    copy = tmp_path / "app.log.1"
+    copy.write_bytes(bytes(100_000) + b"line 50 of the log\n")
+    pack(copy)
+    assert followed.lines() == expected(50)
+
+
+def test_a_compressed_copy_that_is_not_whole_gives_no_part_of_a_line(
+    tmp_path: Path, log: Path, followed: Followed
+) -> None:
+    text = "".join(f"line {number} of the log, {os.urandom(20).hex()}\n" for number in range(2000))
+    data = gzip.compress(text.encode())
+    copy = tmp_path / "app.log.2.gz"
+    copy.write_bytes(data[: len(data) // 2])
+    half = followed.lines()
+    assert 0 < len(half) < 2000
+    copy.write_bytes(data)
+    assert half + followed.lines() == text.splitlines()
+
+
+def test_dated_copies_are_read_in_the_order_of_their_dates(
+    tmp_path: Path, log: Path, followed: Followed
+) -> None:
+    followed.restart()
+    log.rename(tmp_path / "app.log-2026-11-19")
+    for day in (22, 20, 21):
+        path = tmp_path / f"app.log-2026-11-{day}"
+        write(path, day)
+        os.utime(path, (100 - day, 100 - day))
+    write(log, 23)
+    assert followed.lines() == expected(20, 21, 22, 23)
+
+
+def test_a_folder_behind_a_link_that_is_swapped_while_stopped(tmp_path: Path) -> None:
+    first, second, link = tmp_path / "first", tmp_path / "second", tmp_path / "logs"
+    first.mkdir()
+    second.mkdir()
+    link.symlink_to(first)
+    write(first / "app.log", 1)
+    followed = Followed(link / "app.log")
+    assert followed.lines() == expected(1)
+    followed.restart()
+    write(first / "app.log", 2)
+    write(second / "app.log", 3)
+    link.unlink()
+    link.symlink_to(second)
+    assert sorted(followed.lines()) == expected(2, 3)
+    followed.files.close()
+
+
+def test_a_folder_that_is_moved_away_and_back(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    write(folder / "app.log", 1)
+    followed = Followed(folder)
+    assert followed.lines() == expected(1)
+    folder.rename(tmp_path / "away")
+    assert followed.lines() == []
+    write(tmp_path / "away" / "app.log", 2)
+    (tmp_path / "away").rename(folder)
+    assert followed.lines() == expected(2)
+    followed.files.close()
+
+
+def test_an_old_file_that_never_stops_growing_does_not_starve_the_new_one(
+    tmp_path: Path, log: Path, followed: Followed
+) -> None:
+    with log.open("a") as old:
+        log.rename(tmp_path / "app.log.1")
+        write(log, 50)
+        got: list[str] = []
+        for _ in range(10):
+            old.write("x" * 63 + "\n")
+            old.write(("x" * 63 + "\n") * 40_000)  # more than one turn takes
+            old.flush()
+            followed.now += 5
+            followed.files.wants_save = False
+            for batch in followed.files.poll(followed.now):
+                got += [line.decode() for line in batch.block.lines()]
+                followed.files.accepted(batch)
+    assert expected(50)[0] in got
+
+
+def test_the_old_file_comes_first_though_it_takes_many_turns(
+    tmp_path: Path, log: Path, followed: Followed
+) -> None:
+    followed.restart()
+    write(log, *range(50, 200_000))
+    log.rename(tmp_path / "app.log.1")
+    write(log, 200_000)
+    assert followed.lines()[-2:] == expected(199_999, 200_000)
+
+
+def test_descriptors_that_run_out_cost_time_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    from logagent.inputs import files
+
+    opened = 0
+
+    def scarce(path: str) -> int:
+        nonlocal opened
+        if sum(tail.open for tail in followed.files._census.tails.values()) >= 3:
+            raise OSError(errno.EMFILE, "Too many open files")
+        opened += 1
+        return real(path)
+
+    real = files.open_regular
+    monkeypatch.setattr(files, "open_regular", scarce)
+    for letter in "abcdefgh":
+        write(tmp_path / f"{letter}.log", *range(5))
+    followed = Followed(tmp_path)
+    assert sorted(followed.lines()) == sorted(expected(*range(5)) * 8)
+    assert opened
+    followed.files.close()
+
+
+def test_a_log_replaced_by_a_pipe_and_back(log: Path, followed: Followed) -> None:
+    log.unlink()
+    os.mkfifo(log)
+    assert followed.lines() == []
+    assert "not-a-file" in followed.kinds()
+    log.unlink()
+    write(log, 60)
+    assert followed.lines() == expected(60)
+    log.unlink()
+    log.mkdir()
+    assert followed.lines() == []
+
+
+def test_two_names_of_one_file_are_read_once(tmp_path: Path, log: Path) -> None:
+    os.link(log, tmp_path / "other.log")
+    followed = Followed(tmp_path)
+    assert followed.lines() == expected(*range(50))
+    log.rename(tmp_path / "app.log.1")
+    write(log, 50)
+    assert followed.lines() == expected(50)
+    followed.files.close()
+
+
+def test_a_refill_of_the_same_size_and_times_is_seen_by_the_kernels_own(
+    log: Path, followed: Followed
+) -> None:
+    status = log.stat()
+    log.write_bytes(log.read_bytes().replace(b"line", b"LINE"))
+    os.utime(log, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert [line[:4] for line in followed.lines()] == ["LINE"] * 50
+
+
+def test_a_trace_that_a_sink_did_not_take_comes_again(log: Path, followed: Followed) -> None:
+    with log.open("a") as file:
+        file.write("ERROR cannot save\n\tat a.B.c(D.java:1)\n")
+    assert followed.lines(1.0) == []
+    batch = next(followed.files.poll(followed.files.deadline(followed.now)))
+    assert len(followed.lines()) == batch.block.line_count == 2
+
+
+def test_inotify_tells_of_lines_and_of_new_names_at_once(tmp_path: Path) -> None:
+    inotify = Inotify.open()
+    if inotify is None:
+        pytest.skip("no inotify here")
+    log = tmp_path / "app.log"
+    write(log, 1)
+    followed = Followed(tmp_path, inotify=inotify)
+    assert followed.lines(0.0) == expected(1)
+    write(log, 2)
+    assert followed.lines(0.0) == expected(2)
+    log.rename(tmp_path / "app.log.1")
+    write(log, 3)
+    write(tmp_path / "new.log", 4)
+    assert sorted(followed.lines(0.0)) == expected(3, 4)
+    followed.files.close()
+
+
+def test_inotify_that_tells_nothing_costs_time_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inotify = Inotify.open()
+    if inotify is None:
+        pytest.skip("no inotify here")
+    monkeypatch.setattr(Inotify, "read", lambda self: [])
+    log = tmp_path / "app.log"
+    write(log, 1)
+    followed = Followed(tmp_path, inotify=inotify)
+    assert followed.lines() == expected(1)
+    write(log, 2)
+    assert followed.lines(1.0) == expected(2)
+    log.rename(tmp_path / "app.log.1")
+    write(log, 3)
+    assert followed.lines(10.0) == expected(3)
+    followed.files.close()
