@@ -34,7 +34,6 @@ from logagent.paths import SourceProblem
 __all__ = ["Census"]
 
 
-
 @dataclass(frozen=True, slots=True)
 class _Copy:
     """A file that has nothing more than another one that is there."""

@@ -453,5 +453,6 @@ TestRotations.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     database=None,
+    derandomize="LOGAGENT_ROTATION_EXAMPLES" not in os.environ,
     print_blob=True,
 )
