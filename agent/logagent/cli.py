@@ -141,6 +141,10 @@ def scan(
     every_line: Annotated[
         bool, typer.Option("--all", help="Print every line with its score, not groups.")
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write a page to look at: one file, no network."),
+    ] = None,
     top: Annotated[
         int | None,
         typer.Option(
@@ -213,6 +217,7 @@ def scan(
         width=shutil.get_terminal_size((100, 24)).columns,
         colour=human and sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
         progress=sys.stderr.isatty() and not quiet,
+        html=html,
     )
     _guarded(lambda: scan_command(paths, options))
 

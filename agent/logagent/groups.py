@@ -184,6 +184,10 @@ class GroupTable:
     def __iter__(self) -> Iterator[Group]:
         return iter(self._groups.values())
 
+    def get(self, key: bytes) -> Group | None:
+        """Return the group of a key (`Group.key`), None if it is not held."""
+        return self._groups.get(key)
+
     def ranked(self) -> list[Group]:
         """Return the groups, the most remarkable first; their last lines are settled."""
         self.settle()

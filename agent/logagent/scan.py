@@ -9,6 +9,7 @@ does not grow with the input. Left to others: what is printed (`report`, `record
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -59,6 +60,8 @@ class Step:
     """One per line of the block."""
     new_groups: list[Group]
     """Groups first seen in this block."""
+    grouped: list[Verdict] = field(default_factory=list)
+    """What the groups were made of: `verdicts`, with lines joined to a trace as normal."""
 
 
 class Scan:
@@ -72,6 +75,7 @@ class Scan:
         since: float | None = None,
         keep_normal: bool = False,
         limits: Limits | None = None,
+        leave_out: str | None = None,
         on_problem: Callable[[SourceProblem], None] = lambda _problem: None,
     ) -> None:
         """Set up caches and counters.
@@ -83,6 +87,7 @@ class Scan:
                 belong to the last stamped line before them.
             keep_normal: see `Judge`.
             limits: see `logagent.sources.Limits`.
+            leave_out: real path of a file that is passed over: our own report of last time.
             on_problem: told about sources that cannot be read, or not wholly.
         """
         self.judge = Judge(scorer, threshold, keep_normal=keep_normal)
@@ -90,6 +95,7 @@ class Scan:
         self.totals = Totals()
         self._since = since
         self._limits = limits or Limits()
+        self._leave_out = leave_out
         self._on_problem = on_problem
 
     def steps(self, paths: Sequence[str]) -> Iterator[Step]:
@@ -97,6 +103,8 @@ class Scan:
         started = time.perf_counter()
         try:
             for source in open_all(paths, self._limits, self._note):
+                if self._leave_out and os.path.realpath(source.name) == self._leave_out:
+                    continue
                 self.totals.sources += 1
                 before = self.totals.bytes
                 for step in self._source(source):
@@ -125,7 +133,7 @@ class Scan:
             self.totals.lines += len(verdicts)
             grouped, joined = joiner.join(block, verdicts)
             new = self.groups.add(source.name, fingerprint, block, grouped, joined)
-            yield Step(source, fingerprint, block, verdicts, new)
+            yield Step(source, fingerprint, block, verdicts, new, grouped)
 
     def _note(self, problem: SourceProblem) -> None:
         self.totals.problem_count += 1

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from logagent.bundle import Bundle
 from logagent.errors import (
@@ -21,9 +21,9 @@ from logagent.errors import (
     EXIT_OK,
     BundleError,
 )
-from logagent.explain import words_that_count
+from logagent.explain import Word, words_that_count
 from logagent.groups import Group
-from logagent.kinds import Kinds
+from logagent.kinds import Kind, Kinds
 from logagent.paths import STDIN, SourceProblem
 from logagent.progress import Progress
 from logagent.records import dumps, group_record, line_records
@@ -33,6 +33,9 @@ from logagent.scan import Scan, Step
 from logagent.scorer import Scorer
 from logagent.sources import Limits
 from logagent.times import TimeParser
+
+if TYPE_CHECKING:
+    from logagent.html_report import HtmlReport
 
 __all__ = ["Options", "scan_command"]
 
@@ -57,19 +60,25 @@ class Options:
     width: int
     colour: bool
     progress: bool
+    html: Path | None = None
+    """File for a page of the results."""
 
 
 def scan_command(paths: Sequence[str], options: Options) -> int:
     """Scan `paths` and print the results; return the exit code.
 
     Raises:
-        LogagentError: the bundle or the backend cannot be used; nothing was read.
+        LogagentError: the bundle or the backend cannot be used, or `html` cannot be written
+            (then nothing was read); or it could not be written in the end.
         OSError: standard output cannot be written.
     """
     bundle = Bundle.load(options.bundle)
     threshold = _threshold(bundle, options)
     scorer = Scorer(bundle, options.backend)
     printer = _Printer(scorer, options, live=STDIN in paths)
+    report = None
+    if options.html is not None:
+        report = _report(options.html, paths, options, threshold, bundle, printer)
     limits = Limits(binary=options.binary)
     if options.max_ratio is not None:
         limits = replace(limits, max_ratio=options.max_ratio)
@@ -79,15 +88,20 @@ def scan_command(paths: Sequence[str], options: Options) -> int:
         since=options.since,
         keep_normal=options.every_line and not options.quiet,
         limits=limits,
+        leave_out=None if report is None else str(report.path),
         on_problem=printer.problem,
     )
     interrupted = False
     try:
         for step in scan.steps(paths):
             printer.step(step, scan)
+            if report is not None:
+                report.see(step, scan)
     except KeyboardInterrupt:
         interrupted = True
     printer.end(scan)
+    if report is not None:
+        report.write(scan, interrupted=interrupted)
     if options.stats:
         print(json.dumps(_stats(scan, scorer, threshold)), file=sys.stderr)  # noqa: T201
     if interrupted:
@@ -95,6 +109,27 @@ def scan_command(paths: Sequence[str], options: Options) -> int:
     if printer.partial:
         return EXIT_INPUT_PROBLEM
     return EXIT_ANOMALIES if options.exit_code and scan.groups.anomalous_lines else EXIT_OK
+
+
+def _report(
+    path: Path,
+    paths: Sequence[str],
+    options: Options,
+    threshold: float,
+    bundle: Bundle,
+    printer: _Printer,
+) -> HtmlReport:
+    """Prepare the page; its modules are loaded only for those who want one."""
+    from logagent.html_report import HtmlReport  # noqa: PLC0415 - costs 1 MiB
+
+    return HtmlReport.to(
+        path,
+        paths,
+        threshold=threshold,
+        sensitivity=options.sensitivity if options.threshold is None else None,
+        bundle=bundle,
+        explain=printer.explain,
+    )
 
 
 def _threshold(bundle: Bundle, options: Options) -> float:
@@ -168,11 +203,14 @@ class _Printer:
             counts = scan.groups.anomalous_lines, scan.groups.dropped_groups
             print(totals_line(scan.totals, len(groups), *counts))  # noqa: T201
 
+    def explain(self, group: Group) -> tuple[list[Word], Kind]:
+        """Return the words that carried a group's decision, and its kind."""
+        embedding = self._scorer.embedding.embed([group.template])[0]
+        return words_that_count(self._scorer, group.template), self._kinds.of(embedding)
+
     def _group(self, number: int, group: Group, rank: float) -> None:
         group.shown = group.count
-        words = words_that_count(self._scorer, group.template)
-        embedding = self._scorer.embedding.embed([group.template])[0]
-        kind = self._kinds.of(embedding)
+        words, kind = self.explain(group)
         if self._options.human:
             print(*group_lines(number, group, words, kind, self._times, self._style), sep="\n")  # noqa: T201
         else:
