@@ -125,10 +125,10 @@ class Delivery:
 
         What is not acknowledged by then stays in its spool and goes out at the next start.
         """
-        stop = time.monotonic() + seconds
+        stop = self._clock() + seconds
         self.tick(self._clock())
         while any(lane.pending and lane.due < stop for lane in self._lanes):
-            if time.monotonic() >= stop:
+            if self._clock() >= stop:
                 break
             time.sleep(_SETTLE_SECONDS)
             self.tick(self._clock())

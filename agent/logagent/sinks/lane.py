@@ -167,11 +167,12 @@ class Lane:
         try:
             self._sink.sync()
             self._unsynced = False
-        except SinkError as failure:
-            if not isinstance(failure, Pending):
-                self._failed(failure)
+        except Pending as failure:
             if self._unsynced:  # what came from the spool is still there
                 errors.append(str(failure))
+        except SinkError as failure:
+            self._failed(failure)
+            errors.append(str(failure))
         try:
             if self._spool is not None:
                 self._spool.sync()

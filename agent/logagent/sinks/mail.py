@@ -76,6 +76,7 @@ class MailSink:
         self._pid = 0  # of a sendmail that runs
         self._said = -1  # what it writes to its standard error
         self._give_up = 0.0
+        self._failure: SinkError | None = None  # told by `write` since the last one
 
     def write(self, alert: Alert) -> None:
         """Take one alert into the next mail.
@@ -84,8 +85,15 @@ class MailSink:
             Pending: the time of the next mail has not come, or a mail is on its way.
             SinkError: the mail on its way failed.
         """
+        self._failure = None
         if self._pid and alert.id not in self._batch:
-            self._look(time.monotonic())
+            try:
+                self._look(time.monotonic())
+            except Pending:
+                raise
+            except SinkError as error:
+                self._failure = error  # of what was taken before, too
+                raise
         if alert.id in self._mailed or alert.id in self._batch:
             return
         now = time.monotonic()
@@ -104,6 +112,8 @@ class MailSink:
             Pending: sendmail is at it.
             SinkError: it failed; what was taken must be offered again.
         """
+        if self._failure is not None:
+            raise self._failure
         if not self._batch:
             return
         if not self._pid:

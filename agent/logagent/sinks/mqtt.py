@@ -213,17 +213,14 @@ class MqttSink:
     def _listen(self) -> None:
         self._heard = time.monotonic()
         for kind, body in packets.packets(self._in):
-            if kind == packets.CONNACK and len(body) == 2:
+            if kind == packets.CONNACK:
                 if body[1]:
                     raise OSError(0, packets.REFUSALS.get(body[1], f"refused ({body[1]})"))
                 self._up = True
                 for number, (topic, payload) in enumerate(self._setup, _SETUP):
                     self._out += packets.publish(topic, payload, number, retain=True)
-            elif kind == packets.PUBACK and len(body) == 2:
-                if self._number and int.from_bytes(body, "big") == self._number:
-                    self._acknowledged = True
-            elif kind != packets.PINGRESP:
-                raise OSError(0, "the broker sends what is no acknowledgement")
+            elif kind == packets.PUBACK and int.from_bytes(body, "big") == self._number:
+                self._acknowledged = True
 
     def _flush(self) -> None:
         while self._out:

@@ -1,7 +1,7 @@
 """Packets of MQTT 3.1.1, as far as a publisher needs them (OASIS standard, section 3).
 
-Guarantees: a broker's packet is read only when it is whole, and one that is longer than
-`_LONGEST_BYTES` is an error: we subscribe to nothing, so acknowledgements are all that comes.
+Guarantees: a broker's packet is read only when it is whole, and what is no acknowledgement is an
+error at its first two bytes: we subscribe to nothing, so nothing else comes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ __all__ = [
     "CONNACK",
     "DISCONNECT",
     "PINGREQ",
-    "PINGRESP",
     "PUBACK",
     "REFUSALS",
     "connect",
@@ -21,7 +20,7 @@ __all__ = [
     "publish",
 ]
 
-CONNACK, PUBACK, PINGRESP = 2, 4, 13
+CONNACK, PUBACK = 2, 4
 """Kinds of packet, section 2.2.1."""
 
 PINGREQ = b"\xc0\x00"
@@ -36,7 +35,8 @@ REFUSALS = {
 }
 """Codes of a CONNACK, section 3.2.2.3."""
 
-_LONGEST_BYTES = 1024
+_LENGTHS = {0x20: 2, 0x40: 2, 0xD0: 0}
+"""First byte of what a broker sends to a publisher, and how many bytes follow the length."""
 
 
 def connect(
@@ -73,21 +73,14 @@ def packets(data: bytearray) -> Iterator[tuple[int, bytes]]:
         OSError: that is no packet a publisher is sent.
     """
     while len(data) >= 2:
-        length, shift, at = 0, 0, 1
-        while True:
-            if at >= len(data):
-                return
-            byte = data[at]
-            length |= (byte & 0x7F) << shift
-            at, shift = at + 1, shift + 7
-            if length > _LONGEST_BYTES or shift > 21:
-                raise OSError(0, "the broker sends what is no acknowledgement")
-            if not byte & 0x80:
-                break
-        if len(data) < at + length:
+        length = _LENGTHS.get(data[0])
+        if length is None or data[1] != length:
+            raise OSError(0, "the broker sends what is no acknowledgement")
+        end = 2 + length
+        if len(data) < end:
             return
-        kind, body = data[0] >> 4, bytes(data[at : at + length])
-        del data[: at + length]
+        kind, body = data[0] >> 4, bytes(data[2:end])
+        del data[:end]
         yield kind, body
 
 

@@ -50,9 +50,9 @@ def request_of(form: str, alert: Alert, template: str = "") -> Request:
     text = printable(alert.text, _TEXT_CHARS)
     if form == "slack":
         # Inside a code block nobody is called by a mention; these three are Slack's own escapes.
-        safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        block = safe.replace("```", "'''")
-        return Request(_dumps({"text": f"{severity} on {host}\n```\n{block}\n```"}))
+        body = f"{severity} on {host}\n{text}".replace("```", "'''")
+        safe = body.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        return Request(_dumps({"text": f"```\n{safe}\n```"}))
     if form == "ntfy":
         category = _ascii(str(record.get("category", "")), 40)
         tags = "rotating_light" if alert.severity <= 3 else "warning"
@@ -68,8 +68,8 @@ def request_of(form: str, alert: Alert, template: str = "") -> Request:
             _dumps({"title": f"{host}: {severity}", "message": text, "priority": priority})
         )
     if form == "matrix":
-        body = {"msgtype": "m.text", "body": f"{host}: {severity}: {text}", "m.mentions": {}}
-        return Request(_dumps(body), method="PUT", suffix=f"/{_ascii(alert.id, 64)}")
+        content = {"msgtype": "m.text", "body": f"{host}: {severity}: {text}", "m.mentions": {}}
+        return Request(_dumps(content), method="PUT", suffix=f"/{_ascii(alert.id, 64)}")
     values = {
         "text": text,
         "id": alert.id,
