@@ -37,7 +37,7 @@ _ANSWER_SECONDS = 10.0
 """[s] Connecting and acknowledgement, each; then the connection is given up."""
 
 _RETRY_SECONDS = 60.0
-"""[s] Between attempts to connect while no alert waits."""
+"""[s] Between attempts to connect while no alert waits, and how long one may take."""
 
 _SETUP, _FIRST = 1, 16
 """Packet numbers: from the first on for what is said on connecting, from the second on alerts."""
@@ -142,13 +142,14 @@ class MqttSink:
         """Do nothing: what was written was acknowledged."""
 
     def idle(self, now: float) -> None:
-        """Keep up the connection; never waits. What fails shows at the next alert."""
+        """Keep up the connection; waits only while it is made. What fails shows at an alert."""
         if self._alert is not None or (not self._begun and now < self._retry):
             return
         if not self._begun:
             self._retry = now + _RETRY_SECONDS
         try:
-            self._go_on(now)
+            # Calls may be ten seconds apart: what a broker nearby needs is waited for at once.
+            self._go_on(now if self._up else time.monotonic() + self._wait_seconds)
             silent = now - max(self._spoken, self._pinged)
             if self._up and self._pinged > self._heard and now > self._pinged + _ANSWER_SECONDS:
                 raise TimeoutError(0, "no answer to a ping")
@@ -156,7 +157,7 @@ class MqttSink:
                 self._pinged = now
                 self._out += packets.PINGREQ
                 self._flush()
-            elif not self._up and now - self._begun_at > _ANSWER_SECONDS:
+            elif not self._up and now - self._begun_at > _RETRY_SECONDS:
                 raise TimeoutError(0, "no answer")
         except OSError:
             self._break()

@@ -7,7 +7,7 @@ import email.policy
 import os
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from logagent.config_rules import Mailboxes
 from logagent.sinks import Alert, Pending, SinkError, mail
-from logagent.sinks.delivery import Channel, Delivery
+from logagent.sinks.delivery import Blocked, Channel, Delivery
 from logagent.sinks.mail import MailSink, message_of
 from logagent.sinks.spool import Spool
 
@@ -210,7 +210,8 @@ def test_with_a_spool_nothing_is_lost_and_nothing_is_mailed_twice(tmp_path: Path
             assert time.monotonic() < stop
             clock.now += 400
             delivery.tick(clock.now)
-            delivery.sync()
+            with suppress(Blocked):  # a mail that failed while positions are saved
+                delivery.sync()
             if delivery.status()[0]["state"] == "down":
                 post.says(KEEP)
             time.sleep(0.001)

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class Broker:
         self.kinds: list[int] = []
         self.odd = b""  # sent instead of a PUBACK
         self.open: list[socket.socket] = []
+        self.threads: list[threading.Thread] = []
         self.listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self.listener.getsockname()[1]
         self.thread = threading.Thread(target=self._accept, daemon=True)
@@ -58,7 +59,8 @@ class Broker:
             except OSError:
                 return
             self.open.append(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            self.threads.append(threading.Thread(target=self._serve, args=(connection,)))
+            self.threads[-1].start()
 
     def _serve(self, connection: socket.socket) -> None:
         file = connection.makefile("rb")
@@ -76,6 +78,7 @@ class Broker:
             pass
         finally:
             file.close()
+            connection.close()
 
     def _packet(self, connection: socket.socket, first: int, body: bytes) -> None:
         self.kinds.append(first >> 4)
@@ -110,15 +113,17 @@ class Broker:
 
     def drop(self) -> None:
         for each in self.open:
-            each.shutdown(socket.SHUT_RDWR)
-            each.close()
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
         self.open.clear()
 
     def close(self) -> None:
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
-        for each in self.open:
-            each.close()
+        self.thread.join(10)
+        self.drop()
+        for each in self.threads:
+            each.join(10)
 
 
 @pytest.fixture
@@ -181,10 +186,13 @@ def test_it_says_goodbye_when_it_is_closed(broker: Broker) -> None:
 def test_an_alert_counts_only_when_the_broker_has_acknowledged_it(broker: Broker) -> None:
     broker.silent = True
     with closing(MqttSink(broker.address, "h", wait_seconds=0.001)) as sink:
-        for _ in range(5):
+
+        def offer() -> None:
             with pytest.raises(Pending):
                 sink.write(alert(7))
-        until(broker.alerts)
+
+        until(broker.alerts, offer)
+        offer()
         assert 1 == len(broker.alerts())
 
 
@@ -196,6 +204,7 @@ def test_a_broker_that_never_acknowledges_is_given_up(
     with closing(MqttSink(broker.address, "h", wait_seconds=0.01)) as sink:
         assert f"{broker.address}: no answer in 0.05 s" == refusal(sink, alert(7))
         broker.silent = False
+        monkeypatch.undo()
         published(sink, alert(7))
 
 

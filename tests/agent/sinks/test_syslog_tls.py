@@ -86,6 +86,16 @@ def collector(certificate: Certificate) -> Iterator[Collector]:
     made.close()
 
 
+def is_refused(sink: SyslogSink, one: Alert) -> bool:
+    try:
+        sink.write(one)
+    except SinkError as error:
+        if "takes nothing now" not in str(error):
+            raise
+        return True
+    return False
+
+
 def written(sink: SyslogSink, one: Alert) -> None:
     stop = time.monotonic() + 10
     while True:
@@ -172,10 +182,8 @@ def test_a_collector_that_does_not_read_makes_the_alert_wait_and_gets_it_whole(
             thread.join()
             while number < 100_000:
                 number += 1
-                try:
-                    sink.write(Alert("a" * 16, b"{}", f"{number} {'x' * 8000}", 3))
-                except SinkError as error:
-                    assert "takes nothing now" in str(error)
+                one = Alert("a" * 16, b"{}", f"{number} {'x' * 8000}", 3)
+                if is_refused(sink, one):
                     break
             data = b""
             got[0].settimeout(10)

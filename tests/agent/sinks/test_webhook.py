@@ -31,6 +31,7 @@ SECRET = "s3cr3t-t0ken"
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    timeout = 10
     server: Any
 
     def do_POST(self) -> None:
@@ -58,7 +59,7 @@ class Server:
 
     def __init__(self, certificate: Certificate | None = None) -> None:
         self.http: Any = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
+        self.http.daemon_threads = False  # they are waited for, so that none leaves a socket open
         self.http.got, self.http.answers, self.http.connections = [], [], 0
         self.http.handle_error = lambda *_: None  # clients that refuse our certificate
         if certificate is not None:
