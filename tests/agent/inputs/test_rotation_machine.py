@@ -96,7 +96,7 @@ class Rotations(RuleBasedStateMachine):
         max_open=st.sampled_from([1, 2, 512]),
         full=st.booleans(),
     )
-    def begin(
+    def begin(  # noqa: PLR0917 - one call
         self, pattern: str, banner: str, append: bool, dated: bool, max_open: int, full: bool
     ) -> None:
         self.logs = [

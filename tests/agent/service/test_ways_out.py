@@ -23,7 +23,7 @@ SECRET = "s3cr3t-t0ken"
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 10
+    timeout = 1
     server: Any
 
     def do_POST(self) -> None:
@@ -144,13 +144,13 @@ def test_a_reload_takes_and_gives_the_ways_out(agent: Running, web: Any) -> None
     assert ["stdout"] == [each["name"] for each in agent.status()["sinks"]]
     file = agent.folder / "x.prom"
     configured(agent, web, f"[prometheus]\ntextfile = '{file}'\n")
-    agent.signal(signal.SIGHUP)
+    agent.send(signal.SIGHUP)
     until(lambda: len(agent.status()["sinks"]) == 2)
     agent.append(oom(1, "alpha"))
     until(lambda: web.got)
     until(file.exists)
     (agent.folder / "logagent.toml").write_text("")
-    agent.signal(signal.SIGHUP)
+    agent.send(signal.SIGHUP)
     until(lambda: len(agent.status()["sinks"]) == 1)
 
 
