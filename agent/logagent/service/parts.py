@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,10 +25,9 @@ from logagent.judge import Judge
 from logagent.paths import STDIN
 from logagent.scorer import Scorer
 from logagent.service.alerts import Alerts, GroupAlerts, LineAlerts, OwnLines
-from logagent.sinks import Alert, Sink, SinkError
+from logagent.sinks import Sink
 from logagent.sinks.delivery import Channel, Delivery
 from logagent.sinks.jsonl import JsonlSink
-from logagent.sinks.secret_files import told_to_others
 from logagent.sinks.spool import Spool, SpoolError
 from logagent.sinks.stream import StreamSink
 
@@ -47,7 +46,6 @@ __all__ = [
 
 _SPARE_DESCRIPTORS = 96  # for sockets, sinks, the bundle, libraries
 _MOST_OPEN = 4096  # files kept open at most, whatever the limit allows
-_ASIDE_BYTES = 1024 * 1024  # of refused alerts; as much again is kept of older ones
 _SYSTEM_LOGS = ("/var/log/syslog", "/var/log/messages")
 _JOURNALS = ("/run/log/journal", "/var/log/journal")
 
@@ -231,83 +229,22 @@ def make_delivery(config: Config, report: Report) -> Delivery:
                 ca_file=config.sinks.syslog_ca_file,
             )
         )
-    sinks += _more_sinks(config, report)
-    for key, path in config.secret_files().items():
-        if told_to_others(path):
-            report("secret-readable", f"{path}: holds a secret, and others may read it ({key})")
+    if (
+        config.sinks.journal
+        or config.webhook.url
+        or config.webhook.url_file
+        or config.mqtt.address
+        or config.mail.to
+    ):
+        from logagent.service.ways_out import more_sinks  # noqa: PLC0415
+
+        sinks += more_sinks(config, host_name(), report)
     folder = config.state.folder() / "spool"
     channels = [
         Channel(sink, _spool(folder / sink.name, config.sinks.spool_bytes, report))
         for sink in sinks
     ]
     return Delivery(channels, report, _Jitter())
-
-
-def _more_sinks(config: Config, report: Report) -> Iterator[Sink]:
-    """Yield the sinks that few want; each costs memory only where it is wanted."""
-    webhook, mqtt, mail = config.webhook, config.mqtt, config.mail
-    if config.sinks.journal:
-        from logagent.sinks.journal import JournalSink  # noqa: PLC0415
-
-        yield JournalSink()
-    if webhook.url or webhook.url_file:
-        from logagent.sinks.webhook import WebhookSink  # noqa: PLC0415
-
-        yield WebhookSink(
-            webhook.url,
-            webhook.format,
-            url_file=webhook.url_file,
-            template=webhook.template,
-            token_file=webhook.token_file,
-            ca_file=webhook.ca_file,
-            timeout_seconds=webhook.timeout_seconds,
-            aside=_aside(config.state.folder() / "rejected" / "webhook.jsonl"),
-            report=report,
-        )
-    if mqtt.address:
-        from logagent.sinks.mqtt import MqttSink  # noqa: PLC0415
-
-        yield MqttSink(
-            mqtt.address,
-            host_name(),
-            prefix=mqtt.topic_prefix,
-            client_id=mqtt.client_id,
-            username=mqtt.username,
-            password_file=mqtt.password_file,
-            ca_file=mqtt.ca_file,
-            keepalive_seconds=mqtt.keepalive_seconds,
-            home_assistant=mqtt.home_assistant,
-            discovery_prefix=mqtt.discovery_prefix,
-        )
-    if mail.to:
-        from logagent.sinks.mail import MailSink  # noqa: PLC0415
-
-        yield MailSink(
-            mail.to,
-            host_name(),
-            sender=mail.sender,
-            command=mail.command,
-            batch_seconds=mail.batch_seconds,
-            most_alerts=mail.batch_alerts,
-        )
-
-
-def _aside(file: Path) -> Callable[[Alert], None]:
-    """Return what keeps an alert that its receiver refused."""
-
-    def keep(alert: Alert) -> None:
-        try:
-            file.parent.mkdir(mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise SinkError(f"{file.parent}: {error.strerror}") from error
-        sink = JsonlSink(str(file), _ASIDE_BYTES, 1)
-        try:
-            sink.write(alert)
-            sink.sync()
-        finally:
-            sink.close()
-
-    return keep
 
 
 def ways_out(config: Config) -> tuple[object, ...]:

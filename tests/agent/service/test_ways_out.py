@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -154,9 +158,32 @@ def test_a_reload_takes_and_gives_the_ways_out(agent: Running, web: Any) -> None
     until(lambda: len(agent.status()["sinks"]) == 1)
 
 
-def test_metrics_and_health_are_answered_by_the_running_agent(agent: Running) -> None:
-    import socket
+def test_without_a_way_out_to_a_server_nothing_is_imported_for_one(tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from logagent.config import load\n"
+        "from logagent.service import agent\n"
+        "from logagent.service.parts import make_delivery, make_metrics\n"
+        f"config = load(None, {{'state.dir': {str(tmp_path)!r}}})\n"
+        "make_delivery(config, print).close(), make_metrics(config, print)\n"
+        "print(*sys.modules)\n"
+    )
+    environment = os.environ | {"CONFIGURATION_DIRECTORY": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment
+    )
+    loaded = set(done.stdout.split())
 
+    assert "logagent.sinks.jsonl" in loaded
+    assert set() == loaded & {
+        *("ssl", "http", "http.client", "email", "urllib.request", "subprocess"),
+        *("logagent.service.ways_out", "logagent.service.prometheus", "logagent.service.metrics"),
+        *(f"logagent.sinks.{name}" for name in ("webhook", "mqtt", "mail", "journal", "syslog")),
+        *(f"logagent.sinks.{name}" for name in ("connection", "lookup", "tls", "secret_files")),
+    }
+
+
+def test_metrics_and_health_are_answered_by_the_running_agent(agent: Running) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     (agent.folder / "logagent.toml").write_text(f"[prometheus]\nlisten = ':{port}'\n")
@@ -178,8 +205,6 @@ def test_metrics_and_health_are_answered_by_the_running_agent(agent: Running) ->
 
 
 def test_metrics_say_unwell_while_reading_waits_for_a_sink(agent: Running) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     (agent.folder / "logagent.toml").write_text(
