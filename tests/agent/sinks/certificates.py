@@ -33,6 +33,13 @@ class Certificate:
         subject = ["-subj", "/CN=test", "-addext", f"subjectAltName={names}"]
         subprocess.run(["openssl", *new, *where, *subject], check=True, capture_output=True)
 
+    def hashed(self, folder: Path) -> None:
+        """Put the certificate into a folder of authorities, under the hash of its name."""
+        folder.mkdir()
+        command = ["openssl", "x509", "-hash", "-noout", "-in", str(self.file)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        (folder / f"{done.stdout.strip()}.0").write_bytes(self.file.read_bytes())
+
     def server(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.file, self.key)

@@ -403,6 +403,27 @@ def test_tls_with_an_own_authority(certificate: Certificate) -> None:
         assert 1 == server.http.connections
 
 
+@pytest.mark.parametrize("kind", ["file", "hashed folder", "folder"])
+def test_tls_with_the_authorities_of_the_machine(
+    certificate: Certificate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    if kind == "file":
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.file))
+    else:
+        certificate.hashed(tmp_path / "certs")
+        monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "certs"))
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    if kind == "folder":
+        for file in (tmp_path / "certs").iterdir():
+            file.unlink()
+    with closing(Server(certificate)) as server, closing(WebhookSink(server.url)) as sink:
+        if kind == "folder":
+            assert "its certificate is refused" in str(refusal(sink, alert(1)))
+        else:
+            posted(sink, alert(1))
+            sink.close()
+
+
 def test_a_certificate_of_nobody_we_know_is_refused(certificate: Certificate) -> None:
     with closing(Server(certificate)) as server:
         with closing(WebhookSink(server.url)) as sink:
