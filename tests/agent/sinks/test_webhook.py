@@ -189,6 +189,39 @@ def test_nobody_waits_for_a_server_that_does_not_answer() -> None:
     stop(listener, thread)
 
 
+def test_the_answer_to_one_alert_is_never_taken_for_another() -> None:
+    """A full spool may drop the alert that is under way; then the next one is offered."""
+    asked, go = threading.Event(), threading.Event()
+    answers = [b"200 Yes", b"503 No", b"200 Yes"]
+
+    def talk(connection: socket.socket) -> None:
+        connection.recv(65536)
+        asked.set()
+        go.wait(10)
+        status = answers.pop(0)
+        connection.sendall(
+            b"HTTP/1.1 %b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status
+        )
+
+    listener, thread = raw_server(talk)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    with closing(WebhookSink(url, wait_seconds=0.0)) as sink:
+        while not asked.is_set():
+            with pytest.raises(Pending):
+                sink.write(alert(1))
+        go.set()
+        assert "answered 503" in str(refusal(sink, alert(2)))
+        posted(sink, alert(2))
+    stop(listener, thread)
+
+
+@pytest.mark.parametrize("value", ["a\r\nX: y", "a\n", "\0", "é"])
+def test_a_field_that_could_forge_another_is_not_sent(value: str) -> None:
+    for fields, target in (({"Title": value}, "/"), ({}, f"/{value}"), ({}, "/a b")):
+        with pytest.raises(ValueError, match="may not stand there"):
+            request("POST", "h", target, fields, b"")
+
+
 def test_a_server_that_sends_a_byte_now_and_then_is_given_up() -> None:
     def drip(connection: socket.socket) -> None:
         while True:
