@@ -25,11 +25,15 @@ from logagent.config_sections import (
     Alerts,
     Journal,
     Log,
+    Mail,
     Model,
+    Mqtt,
+    Prometheus,
     Sinks,
     State,
     Syslog,
     Watch,
+    Webhook,
 )
 from logagent.errors import ConfigError
 from logagent.sanitise import printable
@@ -41,11 +45,15 @@ __all__ = [
     "Config",
     "Journal",
     "Log",
+    "Mail",
     "Model",
+    "Mqtt",
+    "Prometheus",
     "Sinks",
     "State",
     "Syslog",
     "Watch",
+    "Webhook",
     "default_file",
     "load",
 ]
@@ -60,6 +68,10 @@ SECTIONS: Final[Mapping[str, type]] = {
     "model": Model,
     "alerts": Alerts,
     "sinks": Sinks,
+    "webhook": Webhook,
+    "mqtt": Mqtt,
+    "mail": Mail,
+    "prometheus": Prometheus,
     "state": State,
     "log": Log,
 }
@@ -76,12 +88,25 @@ class Config:
     model: Model = field(default_factory=Model)
     alerts: Alerts = field(default_factory=Alerts)
     sinks: Sinks = field(default_factory=Sinks)
+    webhook: Webhook = field(default_factory=Webhook)
+    mqtt: Mqtt = field(default_factory=Mqtt)
+    mail: Mail = field(default_factory=Mail)
+    prometheus: Prometheus = field(default_factory=Prometheus)
     state: State = field(default_factory=State)
     log: Log = field(default_factory=Log)
     file: Path | None = field(default=None, compare=False)
     """The file that was read; None if there was none."""
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     """Where each value came from that is no default: ``watch.paths`` to ``file`` or ``flag``."""
+
+    def secret_files(self) -> dict[str, str]:
+        """Return the files that hold secrets, by full key; only those that are set."""
+        files = {
+            "webhook.url_file": self.webhook.url_file,
+            "webhook.token_file": self.webhook.token_file,
+            "mqtt.password_file": self.mqtt.password_file,
+        }
+        return {key: path for key, path in files.items() if path}
 
     def to_toml(self) -> str:
         """Return every key and its value as TOML that gives an equal `Config` when loaded.
@@ -267,8 +292,19 @@ def _contradictions(config: Config) -> Iterator[str]:
         or config.syslog.tcp
     ):
         yield _problem(origin, "watch.paths", "empty, and no other input is on: nothing to watch")
-    if not (config.sinks.stdout or config.sinks.jsonl or config.sinks.syslog):
+    sinks, webhook, mqtt = config.sinks, config.webhook, config.mqtt
+    posts = webhook.url or webhook.url_file
+    local = sinks.stdout or sinks.jsonl or sinks.syslog or sinks.journal
+    if not (local or posts or mqtt.address or config.mail.to):
         yield _problem(origin, "sinks.stdout", "false, and no other sink is on: no alert is told")
+    if webhook.url and webhook.url_file:
+        yield _problem(origin, "webhook.url", "given, and url_file too; one of them is enough")
+    if posts and (webhook.format == "template") != bool(webhook.template):
+        yield _problem(origin, "webhook.template", 'goes with format = "template", and only so')
+    if mqtt.password_file and not mqtt.username:
+        yield _problem(origin, "mqtt.password_file", "needs a username")
+    if config.prometheus.textfile and not config.prometheus.textfile.endswith(".prom"):
+        yield _problem(origin, "prometheus.textfile", "must end in .prom, or nobody reads it")
 
 
 def _problem(origin: str, key: str, said: str) -> str:

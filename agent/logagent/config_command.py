@@ -17,6 +17,7 @@ from logagent.config import Config, default_file, load
 from logagent.errors import EXIT_OK, ConfigError
 from logagent.paths import STDIN, SourceProblem, find
 from logagent.sanitise import printable
+from logagent.sinks.secret_files import told_to_others
 
 __all__ = ["MAX_WARNINGS", "check", "show"]
 
@@ -70,9 +71,34 @@ def _warnings(config: Config) -> Iterator[str]:
             yield f"{printable(found[0], 300)}: no permission to read it"
     if config.model.bundle and not os.path.isfile(config.model.bundle):
         yield f"{printable(config.model.bundle, 300)}: no such bundle (model.bundle)"
-    folder = os.path.dirname(config.sinks.jsonl)
-    if folder and not os.path.isdir(folder):
-        yield f"{printable(folder, 300)}: no such folder (sinks.jsonl)"
+    for key, path in (
+        ("sinks.jsonl", config.sinks.jsonl),
+        ("prometheus.textfile", config.prometheus.textfile),
+    ):
+        folder = os.path.dirname(path)
+        if folder and not os.path.isdir(folder):
+            yield f"{printable(folder, 300)}: no such folder ({key})"
+    yield from _sink_warnings(config)
+
+
+def _sink_warnings(config: Config) -> Iterator[str]:
+    """Yield what is odd about the files and programs that sinks need."""
+    secrets = config.secret_files()
+    certificates = {
+        "sinks.syslog_ca_file": config.sinks.syslog_ca_file,
+        "webhook.ca_file": config.webhook.ca_file,
+        "mqtt.ca_file": config.mqtt.ca_file,
+    }
+    for key, path in (secrets | certificates).items():
+        if path and not os.access(path, os.R_OK):
+            yield f"{printable(path, 300)}: not there, or no permission to read it ({key})"
+    for key, path in secrets.items():
+        if told_to_others(path):
+            yield f"{printable(path, 300)}: holds a secret, and others may read it ({key})"
+    if config.webhook.token_file and config.webhook.url.startswith("http://"):
+        yield "webhook.token_file: its token goes over http:// unencrypted"
+    if config.mail.to and not os.access(config.mail.command, os.X_OK):
+        yield f"{printable(config.mail.command, 300)}: no such program (mail.command)"
 
 
 def _excluded(path: str, patterns: tuple[str, ...]) -> bool:

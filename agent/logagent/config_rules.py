@@ -2,7 +2,8 @@
 
 Guarantees: a rule returns the value as `Config` holds it, or raises `ValueError` with a sentence
 that names the value and what is allowed, in printable characters and bounded, whatever the value;
-true is no number, NaN and the infinities are none either.
+true is no number, NaN and the infinities are none either. Rules that have nothing to be told are
+plain classes: a dataclass takes 10 KiB of the agent's memory.
 """
 
 from __future__ import annotations
@@ -19,18 +20,26 @@ __all__ = [
     "Choice",
     "FilePath",
     "Flag",
+    "Mailboxes",
+    "MqttTarget",
     "Number",
     "Rule",
     "SyslogTarget",
+    "Template",
     "Texts",
     "Waits",
+    "WebTarget",
     "Whole",
+    "Word",
     "host_and_port",
+    "mqtt_address",
+    "web_address",
 ]
 
 _LONGEST_TEXT = 4096  # [characters] PATH_MAX; nothing else is longer
 _MOST_TEXTS = 1000  # values of a list; a folder or a pattern names more files than this
 _MOST_WAITS = 100
+_MOST_MAILBOXES = 20
 _HIGHEST_PORT = 65535
 _ODD_BITS = 64  # integers beyond are not printed: TOML's hexadecimal ones have no limit
 _YEAR_SECONDS = 366 * 86400.0
@@ -48,7 +57,6 @@ class Rule(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
 class Flag:
     """True or false."""
 
@@ -108,7 +116,6 @@ class Number:
         raise _refused(value, f"a number from {self.low:g} to {self.high:g}")
 
 
-@dataclass(frozen=True, slots=True)
 class Waits:
     """A list of waits in seconds, each of a second to a year."""
 
@@ -163,7 +170,6 @@ class Texts:
         return tuple(map(one, value))
 
 
-@dataclass(frozen=True, slots=True)
 class Address:
     """Where to listen, `HOST:PORT`; empty for nowhere. Port 0 takes any that is free."""
 
@@ -172,9 +178,8 @@ class Address:
         return _checked(value, lambda text: host_and_port(text, 0), 'HOST:PORT, [IPv6]:PORT or ""')
 
 
-@dataclass(frozen=True, slots=True)
 class SyslogTarget:
-    """Where to send syslog: ``local``, ``udp://HOST:PORT`` or ``tcp://HOST:PORT``; or empty."""
+    """Where to send syslog: ``local``, or udp, tcp or tls://HOST:PORT; or empty."""
 
     def __call__(self, value: object) -> str:
         """Return it, or raise as `Rule` says."""
@@ -183,12 +188,77 @@ class SyslogTarget:
             scheme, found, rest = text.partition("://")
             if text == "local":
                 return
-            if not found or scheme not in {"udp", "tcp"}:
+            if not found or scheme not in {"udp", "tcp", "tls"}:
                 raise ValueError(text)
             if not host_and_port(rest, 1)[0]:
                 raise ValueError(text)
 
-        return _checked(value, look, '"local", "udp://HOST:PORT", "tcp://HOST:PORT" or ""')
+        allowed = '"local", "udp://HOST:PORT", "tcp://HOST:PORT", "tls://HOST:PORT" or ""'
+        return _checked(value, look, allowed)
+
+
+class WebTarget:
+    """A web address without user and password; or empty. What is refused is not shown."""
+
+    def __call__(self, value: object) -> str:
+        """Return it, or raise as `Rule` says."""
+        try:
+            return _checked(value, web_address, "")
+        except ValueError:
+            raise ValueError(
+                'must be "http://HOST/…" or "https://HOST/…", without user and password, or ""'
+            ) from None
+
+
+class MqttTarget:
+    """Address of an MQTT broker; or empty."""
+
+    def __call__(self, value: object) -> str:
+        """Return it, or raise as `Rule` says."""
+        return _checked(value, mqtt_address, '"mqtt://HOST:PORT", "mqtts://HOST:PORT" or ""')
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A string of visible ASCII characters, none of those in `without`."""
+
+    without: str = ""
+    most: int = 200
+    optional: bool = True
+
+    def __call__(self, value: object) -> str:
+        """Return it, or raise as `Rule` says."""
+        if (
+            isinstance(value, str)
+            and (value or self.optional)
+            and len(value) <= self.most
+            and all("!" <= each <= "~" and each not in self.without for each in value)
+        ):
+            return value
+        but = f" but {' '.join(self.without)}" if self.without else ""
+        raise _refused(value, f"at most {self.most} visible ASCII characters{but}")
+
+
+class Mailboxes:
+    """A list of addresses for mail, of the plain form ``NAME@HOST`` or ``NAME``."""
+
+    def __call__(self, value: object) -> tuple[str, ...]:
+        """Return it, or raise as `Rule` says."""
+        if not isinstance(value, list | tuple) or len(value) > _MOST_MAILBOXES:
+            raise _refused(value, f"a list of at most {_MOST_MAILBOXES} addresses")
+        return tuple(map(Word('(),:;<>[]"\\', optional=False), value))
+
+
+class Template:
+    """A body of JSON with places such as ``{text}``; or empty."""
+
+    def __call__(self, value: object) -> str:
+        """Return it, or raise as `Rule` says."""
+        if value:
+            from logagent.sinks.webhook_bodies import check_template  # noqa: PLC0415  # rare
+
+            return _checked(value, check_template, "JSON once its places are filled")
+        return _checked(value, str, '""')
 
 
 def host_and_port(text: str, lowest_port: int = 1) -> tuple[str, int]:
@@ -210,6 +280,52 @@ def host_and_port(text: str, lowest_port: int = 1) -> tuple[str, int]:
     ):
         raise ValueError(f"{printable(text, 100)!r} is not HOST:PORT")
     return host, int(port)
+
+
+def web_address(text: str) -> tuple[bool, str, int, str]:
+    """Split a web address: whether TLS is used, host, port, and what is asked for there.
+
+    Raises:
+        ValueError: it is none, or names a user; the message does not quote it.
+    """
+    scheme, found, rest = text.partition("://")
+    place, _, path = rest.partition("/")
+    if "?" in place:
+        place, _, path = rest.partition("?")
+        path = f"?{path}"
+    tls = scheme == "https"
+    try:
+        host, port = host_and_port(_with_port(place, 443 if tls else 80))
+    except ValueError:
+        host, port = "", 0
+    if (
+        scheme not in {"http", "https"}
+        or not found
+        or not host
+        or len(text) > _LONGEST_TEXT
+        or any(not "!" <= character <= "~" or character == "#" for character in path)
+    ):
+        raise ValueError("not a web address")
+    return tls, host, port, f"/{path}"
+
+
+def mqtt_address(text: str) -> tuple[bool, str, int]:
+    """Split the address of a broker: whether TLS is used, host, port.
+
+    Raises:
+        ValueError: it is none.
+    """
+    scheme, found, rest = text.partition("://")
+    tls = scheme == "mqtts"
+    host, port = host_and_port(_with_port(rest, 8883 if tls else 1883))
+    if scheme not in {"mqtt", "mqtts"} or not found or not host:
+        raise ValueError("not the address of a broker")
+    return tls, host, port
+
+
+def _with_port(place: str, port: int) -> str:
+    """Return `place` with a port behind it, if it has none."""
+    return place if ":" in place.rpartition("]")[2] else f"{place}:{port}"
 
 
 def _checked(value: object, look: Callable[[str], object], allowed: str) -> str:

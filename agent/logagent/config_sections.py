@@ -20,11 +20,15 @@ __all__ = [
     "Alerts",
     "Journal",
     "Log",
+    "Mail",
     "Model",
+    "Mqtt",
+    "Prometheus",
     "Sinks",
     "State",
     "Syslog",
     "Watch",
+    "Webhook",
 ]
 
 FACILITIES: Final = (
@@ -162,15 +166,120 @@ class Sinks:
     """Renamed files kept, 0 to 1000. Default: 5."""
 
     syslog: str = _key("", rules.SyslogTarget())
-    """``local`` for the syslog of this machine, ``udp://HOST:PORT``, ``tcp://HOST:PORT``.
-    Default: empty, none."""
+    """``local`` for the syslog of this machine, ``udp://HOST:PORT``, ``tcp://HOST:PORT``,
+    ``tls://HOST:PORT`` (RFC 5425). Default: empty, none."""
 
     syslog_facility: str = _key("daemon", rules.Choice(FACILITIES))
     """Facility of the messages sent there. Default: daemon."""
 
+    syslog_ca_file: str = _key("", rules.FilePath())
+    """Authorities that a receiver over TLS is verified by, in PEM form; `~` is expanded.
+    Default: empty, those of the machine."""
+
+    journal: bool = _key(False, rules.Flag())
+    """Whether alerts go to the journal of systemd, with fields. Default: false."""
+
     spool_bytes: int = _key(16 * 1024 * 1024, rules.Whole(64 * 1024, 2**32))
     """Alerts kept on disk for each sink that does not take them now, 65536 to 2^32 [bytes].
     Default: 16 MiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Alerts posted to a web address."""
+
+    url: str = _key("", rules.WebTarget())
+    """Where to, ``http://…`` or ``https://…``. Default: empty, none."""
+
+    url_file: str = _key("", rules.FilePath())
+    """File with the address, where that is a secret; `~` is expanded. Default: empty, none."""
+
+    format: Literal["json", "slack", "ntfy", "gotify", "matrix", "template"] = _key(
+        "json", rules.Choice(("json", "slack", "ntfy", "gotify", "matrix", "template"))
+    )
+    """What the body is: the record, or what the service of that name takes. Default: json."""
+
+    template: str = _key("", rules.Template())
+    """Body of the format ``template``, JSON with {text}, {id}, {score}, {severity}, {host} inside
+    its strings. Default: empty."""
+
+    token_file: str = _key("", rules.FilePath())
+    """File with a token, sent as ``Authorization: Bearer``, to Gotify as ``X-Gotify-Key``; `~` is
+    expanded. Default: empty, none."""
+
+    ca_file: str = _key("", rules.FilePath())
+    """Authorities that the server is verified by, in PEM form; `~` is expanded. Default: empty,
+    those of the machine."""
+
+    timeout_seconds: float = _key(10.0, rules.Number(0.1, 60.0))
+    """How long an answer is waited for, while reading goes on, 0.1 to 60 [s]. Default: 10."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mqtt:
+    """Alerts published to an MQTT broker."""
+
+    address: str = _key("", rules.MqttTarget())
+    """``mqtt://HOST:PORT``, or ``mqtts://HOST:PORT`` for TLS. Default: empty, none."""
+
+    topic_prefix: str = _key("logagent", rules.Word("+#", optional=False))
+    """What the topics begin with, before the machine's name. Default: logagent."""
+
+    client_id: str = _key("", rules.Word(most=64))
+    """How the broker tells clients apart. Default: empty, logagent- and the machine's name."""
+
+    username: str = _key("", rules.Word())
+    """User at the broker. Default: empty, none."""
+
+    password_file: str = _key("", rules.FilePath())
+    """File with the password; `~` is expanded. Default: empty, none."""
+
+    ca_file: str = _key("", rules.FilePath())
+    """Authorities that the broker is verified by, in PEM form; `~` is expanded. Default: empty,
+    those of the machine."""
+
+    keepalive_seconds: int = _key(60, rules.Whole(30, 3600))
+    """After one and a half of that in silence the broker takes the agent for dead, 30 to 3600
+    [s]. Default: 60."""
+
+    home_assistant: bool = _key(False, rules.Flag())
+    """Whether Home Assistant is told of the agent by discovery messages. Default: false."""
+
+    discovery_prefix: str = _key("homeassistant", rules.Word("+#", optional=False))
+    """What the topics of those messages begin with. Default: homeassistant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """Alerts by mail."""
+
+    to: tuple[str, ...] = _key((), rules.Mailboxes())
+    """Addresses. Default: none, no mail."""
+
+    sender: str = _key("", rules.Word('(),:;<>[]"\\'))
+    """Address the mail is from. Default: empty, what sendmail makes of the user."""
+
+    command: str = _key("/usr/sbin/sendmail", rules.FilePath(optional=False, expand=False))
+    """The program that takes the mail, called with ``-oi -t``. Default: /usr/sbin/sendmail."""
+
+    batch_seconds: float = _key(300.0, rules.Number(1.0, 86400.0))
+    """How long alerts are gathered for one mail, 1 to 86400 [s]. Default: 300."""
+
+    batch_alerts: int = _key(100, rules.Whole(1, 200))
+    """Most alerts in one mail, 1 to 200; more wait for the next. Default: 100."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """The agent's counters, for Prometheus."""
+
+    textfile: str = _key("", rules.FilePath())
+    """Path of a file for the textfile collector of node_exporter, its name ends in ``.prom``; `~`
+    is expanded. Default: empty, none."""
+
+    listen: str = _key("", rules.Address())
+    """``HOST:PORT`` to answer ``/metrics`` and ``/healthz`` on; an empty host is this machine
+    alone, 127.0.0.1. Default: empty, no listener."""
 
 
 @dataclass(frozen=True, slots=True)

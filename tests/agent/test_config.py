@@ -290,7 +290,7 @@ def test_what_is_no_address_is_refused(tmp_path: Path, text: str) -> None:
         assert refusal(tmp_path, f"[sinks]\nsyslog = 'udp://{text}'")
 
 
-@pytest.mark.parametrize("text", ["local", "udp://h:514", "tcp://[::1]:6514", ""])
+@pytest.mark.parametrize("text", ["local", "udp://h:514", "tcp://[::1]:6514", "tls://h:6514", ""])
 def test_syslog_goes_to_this_machine_or_another(tmp_path: Path, text: str) -> None:
     assert text == loaded(tmp_path, f"[sinks]\nsyslog = '{text}'").sinks.syslog
 
@@ -299,7 +299,7 @@ def test_syslog_goes_to_this_machine_or_another(tmp_path: Path, text: str) -> No
 def test_other_targets_of_syslog_are_refused(tmp_path: Path, text: str) -> None:
     (said,) = refusal(tmp_path, f"[sinks]\nsyslog = '{text}'")
 
-    assert said.endswith('must be "local", "udp://HOST:PORT", "tcp://HOST:PORT" or ""')
+    assert said.endswith('"tcp://HOST:PORT", "tls://HOST:PORT" or ""')
 
 
 def test_a_configuration_that_watches_nothing_or_tells_nobody_is_refused(tmp_path: Path) -> None:
@@ -308,7 +308,46 @@ def test_a_configuration_that_watches_nothing_or_tells_nobody_is_refused(tmp_pat
     assert refusal(tmp_path, nothing)[0].endswith("nothing to watch")
     assert loaded(tmp_path, nothing + "[syslog]\nudp = ':0'").syslog.udp
     assert refusal(tmp_path, "[sinks]\nstdout = false")[0].endswith("no alert is told")
-    assert loaded(tmp_path, "[sinks]\nstdout = false\nsyslog = 'local'")
+    for other in (
+        "syslog = 'local'",
+        "journal = true",
+        "[webhook]\nurl = 'https://h/'",
+        "[webhook]\nurl_file = '/x'",
+        "[mqtt]\naddress = 'mqtt://h'",
+        "[mail]\nto = ['root']",
+    ):
+        assert loaded(tmp_path, f"[sinks]\nstdout = false\n{other}")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[webhook]\nurl = 'http://h'\nurl_file = '/x'", "webhook.url: given, and url_file too"),
+        ("[webhook]\nurl = 'http://h'\nformat = 'template'", "webhook.template: goes with"),
+        ("[webhook]\nurl = 'http://h'\ntemplate = '{}'", "webhook.template: goes with"),
+        ("[webhook]\ntemplate = '{'", 'webhook.template: "{" is not allowed; must be JSON'),
+        ("[mqtt]\npassword_file = '/x'", "mqtt.password_file: needs a username"),
+        ("[mqtt]\ntopic_prefix = 'a/#'", 'mqtt.topic_prefix: "a/#" is not allowed'),
+        ("[mqtt]\ntopic_prefix = ''", 'mqtt.topic_prefix: "" is not allowed'),
+        ("[mqtt]\naddress = 'h:1883'", 'mqtt.address: "h:1883" is not allowed'),
+        ("[mail]\nto = 'root'", 'mail.to: "root" is not allowed; must be a list'),
+        ("[mail]\nto = ['a\\nBcc: b']", "mail.to: "),
+        ("[mail]\nsender = 'A <a@b>'", "mail.sender: "),
+        ("[prometheus]\ntextfile = '/x.txt'", "prometheus.textfile: must end in .prom"),
+        ("[prometheus]\nlisten = '9595'", 'prometheus.listen: "9595" is not allowed'),
+    ],
+)
+def test_what_makes_no_sense_for_a_way_out_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (line,) = refusal(tmp_path, text)
+
+    assert line.startswith(said)
+
+
+def test_a_web_address_that_is_refused_is_not_quoted(tmp_path: Path) -> None:
+    (line,) = refusal(tmp_path, "[webhook]\nurl = 'https://user:hunter2@h/'")
+
+    assert line.startswith("webhook.url: must be")
+    assert "hunter2" not in line
 
 
 # ---- files that are none ----
@@ -470,6 +509,33 @@ def test_check_warns_of_what_is_not_there_and_what_cannot_be_read(
         "/no/bundle: no such bundle (model.bundle)",
         "/no/folder: no such folder (sinks.jsonl)",
     ] == [line.removeprefix("logagent: warning: ") for line in err.splitlines()]
+
+
+def test_check_warns_of_secrets_that_others_may_read_and_of_what_sinks_lack(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("hunter2")
+    token.chmod(0o644)
+    file = tmp_path / "logagent.toml"
+    file.write_text(
+        f"[watch]\npaths = ['-']\n[webhook]\nurl = 'http://h/'\ntoken_file = '{token}'\n"
+        "ca_file = '/no/ca'\n[mail]\nto = ['root']\ncommand = '/no/sendmail'\n"
+        "[prometheus]\ntextfile = '/no/folder/x.prom'"
+    )
+
+    assert 0 == config_command.check(file)
+    err = capsys.readouterr().err
+    assert [
+        "/no/folder: no such folder (prometheus.textfile)",
+        "/no/ca: not there, or no permission to read it (webhook.ca_file)",
+        f"{token}: holds a secret, and others may read it (webhook.token_file)",
+        "webhook.token_file: its token goes over http:// unencrypted",
+        "/no/sendmail: no such program (mail.command)",
+    ] == [line.removeprefix("logagent: warning: ") for line in err.splitlines()]
+    token.chmod(0o640)
+    config_command.check(file)
+    assert "others may read" not in capsys.readouterr().err
 
 
 def test_check_prints_a_bounded_number_of_warnings(

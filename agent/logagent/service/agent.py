@@ -32,6 +32,8 @@ from logagent.service.parts import (
     make_alerts,
     make_delivery,
     make_inputs,
+    make_metrics,
+    ways_out,
 )
 from logagent.service.state import StateFolder
 from logagent.service.status import StatusServer
@@ -101,6 +103,7 @@ class Agent:
         try:
             self._open()
             self.status_server = StatusServer(self.folder.folder, self.reporter)
+            self.metrics = make_metrics(self.config, self.reporter)
             self._started = time.monotonic()
             _log.info("%s", self._greeting())
             memory.give_back()
@@ -109,6 +112,8 @@ class Agent:
             finally:
                 self.notifier.stopping()
                 self.status_server.close()
+                if self.metrics is not None:
+                    self.metrics.close()
                 for each in self.inputs:
                     each.close()
                 self.delivery.close()
@@ -244,6 +249,8 @@ class Agent:
         self.anomalous += plan.anomalous
         self.own_lines += plan.own
         self.alerts_sent += len(plan.alerts)
+        if self.metrics is not None:
+            self.metrics.count(plan.alerts)
         self._alerted |= bool(plan.alerts or plan.changes)
         return True
 
@@ -308,6 +315,8 @@ class Agent:
         self.delivery.tick(now)
         self._agent_log.tick()
         self.status_server.serve(self.status)
+        if self.metrics is not None:
+            self.metrics.serve(now, self.status)
         if now >= self._next_due:
             self._next_due = now + _DUE_SECONDS
             plan = self.alerts.due()
@@ -335,6 +344,7 @@ class Agent:
             self._next_save if self._changed else math.inf,
             self._next_due,
             self._finish_by,
+            math.inf if self.metrics is None else self.metrics.deadline(),
             self._blocked_until if blocked else min(each.deadline(now) for each in self.inputs),
             now + _LONGEST_WAIT,
         )
@@ -345,7 +355,8 @@ class Agent:
             due = now + SETTLE_SECONDS  # something is due all the time, and nothing comes of it
         ready = select.poll()
         ready.register(self._wake, select.POLLIN)
-        for descriptor in self.status_server.descriptors():
+        asked = [] if self.metrics is None else self.metrics.descriptors()
+        for descriptor in (*self.status_server.descriptors(), *asked):
             ready.register(descriptor, select.POLLIN)
         if not blocked:
             for each in self.inputs:
@@ -363,7 +374,7 @@ class Agent:
         self._blocked_until = -math.inf
         while self._turn(now := time.monotonic()) and now < stop:
             pass
-        self.delivery.tick(time.monotonic())
+        self.delivery.settle(_DRAIN_SECONDS)
         self._save()
         if waiting := self._waiting_alerts():
             _log.warning("%d alerts wait for their sinks, and go out after the next start", waiting)
@@ -402,9 +413,13 @@ class Agent:
         )
         if not same:
             self._replace_inputs(config)
-        if config.sinks != old.sinks:
+        if ways_out(config) != ways_out(old):
             self.delivery.close()
             self.delivery = make_delivery(config, self.reporter)
+        if config.prometheus != old.prometheus:
+            if self.metrics is not None:
+                self.metrics.close()
+            self.metrics = make_metrics(config, self.reporter)
         self.config, self.model, self.alerts = config, model, alerts
         self._joiners.clear()
         self._blocked_until = -math.inf

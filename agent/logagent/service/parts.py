@@ -12,7 +12,7 @@ import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from logagent.bundle import DEFAULT_BUNDLE, Bundle
 from logagent.config import Config
@@ -25,12 +25,24 @@ from logagent.judge import Judge
 from logagent.paths import STDIN
 from logagent.scorer import Scorer
 from logagent.service.alerts import Alerts, GroupAlerts, LineAlerts, OwnLines
+from logagent.sinks import Sink
 from logagent.sinks.delivery import Channel, Delivery
 from logagent.sinks.jsonl import JsonlSink
 from logagent.sinks.spool import Spool, SpoolError
 from logagent.sinks.stream import StreamSink
 
-__all__ = ["Model", "load_model", "make_alerts", "make_delivery", "make_inputs"]
+if TYPE_CHECKING:
+    from logagent.service.prometheus import Metrics
+
+__all__ = [
+    "Model",
+    "load_model",
+    "make_alerts",
+    "make_delivery",
+    "make_inputs",
+    "make_metrics",
+    "ways_out",
+]
 
 _SPARE_DESCRIPTORS = 96  # for sockets, sinks, the bundle, libraries
 _MOST_OPEN = 4096  # files kept open at most, whatever the limit allows
@@ -193,7 +205,7 @@ def _which(command: str) -> bool:
 
 def make_delivery(config: Config, report: Report) -> Delivery:
     """Make all sinks, each with its spool in the state folder."""
-    sinks: list[Any] = []
+    sinks: list[Sink] = []
     if config.sinks.stdout:
         sinks.append(StreamSink("stdout", 1, _human(config)))
     if config.sinks.jsonl:
@@ -208,13 +220,45 @@ def make_delivery(config: Config, report: Report) -> Delivery:
     if config.sinks.syslog:
         from logagent.sinks.syslog import SyslogSink  # noqa: PLC0415 - costs 0.3 MiB
 
-        sinks.append(SyslogSink(config.sinks.syslog, host_name(), config.sinks.syslog_facility))
+        address = "/dev/log" if config.sinks.syslog == "local" else config.sinks.syslog
+        sinks.append(
+            SyslogSink(
+                address,
+                host_name(),
+                config.sinks.syslog_facility,
+                ca_file=config.sinks.syslog_ca_file,
+            )
+        )
+    if (
+        config.sinks.journal
+        or config.webhook.url
+        or config.webhook.url_file
+        or config.mqtt.address
+        or config.mail.to
+    ):
+        from logagent.service.ways_out import more_sinks  # noqa: PLC0415
+
+        sinks += more_sinks(config, host_name(), report)
     folder = config.state.folder() / "spool"
     channels = [
         Channel(sink, _spool(folder / sink.name, config.sinks.spool_bytes, report))
         for sink in sinks
     ]
     return Delivery(channels, report, _Jitter())
+
+
+def ways_out(config: Config) -> tuple[object, ...]:
+    """Return the sections that `make_delivery` goes by."""
+    return config.sinks, config.webhook, config.mqtt, config.mail
+
+
+def make_metrics(config: Config, report: Report) -> Metrics | None:
+    """Make what tells Prometheus; None where nobody asks for it."""
+    if not (config.prometheus.textfile or config.prometheus.listen):
+        return None
+    from logagent.service.prometheus import Metrics  # noqa: PLC0415
+
+    return Metrics(config.prometheus, report)
 
 
 class _Jitter:

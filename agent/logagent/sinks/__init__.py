@@ -1,4 +1,4 @@
-"""Where alerts go: standard output, a rotating JSON Lines file, syslog.
+"""Where alerts go: standard output, a file, syslog, the journal, the web, MQTT, mail.
 
 Guarantees asked of every `Sink`: `write` takes an alert whole or raises `SinkError`; it never
 blocks for longer than its documented limit; after `sync` what was written survives a power cut as
@@ -10,11 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Alert", "Sink", "SinkError"]
+__all__ = ["Alert", "Pending", "Sink", "SinkError"]
 
 
 class SinkError(Exception):
     """The sink cannot take an alert now; nothing of it counts as taken."""
+
+    def __init__(self, message: str, wait_seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait_seconds = wait_seconds
+        """How long to wait at least before the next try [s]; 0 leaves it to the caller."""
+
+
+class Pending(SinkError):  # noqa: N818 - no fault
+    """Not yet: offer the same alert, or call `sync`, again after `wait_seconds`; all is well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,7 @@ class Sink(Protocol):
 
         Raises:
             SinkError: not now; the caller keeps the alert and tries again later, in order.
+            Pending: likewise, but the sink is at it.
         """
         ...
 
@@ -50,6 +60,7 @@ class Sink(Protocol):
 
         Raises:
             SinkError: that failed; what was written since the last `sync` may be lost.
+            Pending: it goes on; what was written may be offered again meanwhile.
         """
         ...
 

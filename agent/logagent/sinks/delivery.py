@@ -40,6 +40,9 @@ _TICK_SECONDS = 0.25
 """Most alerts that one `tick` drains, of all spools together, and after how long [s] it begins no
 more: the inputs have to be read in between."""
 
+_SETTLE_SECONDS = 0.02
+"""[s] Between looks at what is on its way, when the agent stops."""
+
 
 @dataclass(frozen=True, slots=True)
 class Channel:
@@ -99,6 +102,8 @@ class Delivery:
         """
         stop = self._clock() + _TICK_SECONDS
         budget = _TICK_ALERTS
+        for lane in self._lanes:
+            lane.idle(now)
         # They share the budget: who was served first comes last next time.
         order = self._lanes[self._first :] + self._lanes[: self._first]
         self._first = (self._first + 1) % max(len(order), 1)
@@ -115,6 +120,19 @@ class Delivery:
         dues = (lane.due for lane in self._lanes if lane.waiting or lane.pauses(now))
         return min(dues, default=math.inf)
 
+    def settle(self, seconds: float) -> None:
+        """Wait for what sinks have begun, at most `seconds`: when the agent stops.
+
+        What is not acknowledged by then stays in its spool and goes out at the next start.
+        """
+        stop = self._clock() + seconds
+        self.tick(self._clock())
+        while any(lane.pending and lane.due < stop for lane in self._lanes):
+            if self._clock() >= stop:
+                break
+            time.sleep(_SETTLE_SECONDS)
+            self.tick(self._clock())
+
     def sync(self) -> None:
         """Make durable all that was delivered: call before the positions of the inputs are saved.
 
@@ -127,7 +145,8 @@ class Delivery:
         """Return one JSON-able dict per sink.
 
         Keys: name, state (``up`` or ``down``), since [s since 1970, of that state], delivered,
-        spooled, spooled_bytes, dropped, damaged (alerts lost in the spool), last_error (or None).
+        spooled, spooled_bytes, dropped, damaged (alerts lost in the spool), rejected (by the
+        receiver), last_error (or None).
         """
         return [lane.status() for lane in self._lanes]
 

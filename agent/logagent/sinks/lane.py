@@ -1,7 +1,8 @@
 """One sink at work: write to it, or keep the alert in its spool and try again later.
 
 Guarantees: alerts reach the sink in order; its spool gives one up only after the sink has synced
-it; going down and coming back are told once each. See `delivery`, the only caller.
+it; going down and coming back are told once each. A sink that says `Pending` is not down: the
+alert waits in the spool and is offered again. See `delivery`, the only caller.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from logagent.sinks import Alert, Sink, SinkError
+from logagent.sinks import Alert, Pending, Sink, SinkError
 from logagent.sinks.backoff import Backoff
 from logagent.sinks.spool import Spool, SpoolError
 
@@ -26,6 +27,9 @@ costs some 400 tries."""
 
 _LAST_UNSPOOLED_PAUSE_SECONDS = 5.0
 """[s] Likewise for a sink without a spool: while that one is down, the agent stands still."""
+
+_LONGEST_WAIT_SECONDS = 3600.0
+"""[s] Most that a receiver may ask us to wait."""
 
 
 class Blocked(Exception):  # noqa: N818 - a state the caller goes on from, no fault
@@ -56,6 +60,10 @@ class Lane:
         self._report, self._clock, self._wall = report, clock, wall
         last = _LAST_UNSPOOLED_PAUSE_SECONDS if spool is None else _LAST_PAUSE_SECONDS
         self._backoff = Backoff(_FIRST_PAUSE_SECONDS, last, rng)
+        self._longest_wait = _LONGEST_WAIT_SECONDS if spool is not None else last
+        self._idle: Callable[[float], None] = getattr(sink, "idle", lambda _now: None)
+        self._pending = False  # the sink is at it
+        self._unsynced = False  # written, and not from the spool
         self._taken: set[str] = set()  # ids since `accepted`
         self._up = True
         self._since = wall()
@@ -75,6 +83,15 @@ class Lane:
     def pauses(self, now: float) -> bool:
         """Tell whether the sink is down and its next try is ahead."""
         return not self._up and self.due > now
+
+    @property
+    def pending(self) -> bool:
+        """Whether the sink is up and has begun on an alert."""
+        return self._up and self._pending
+
+    def idle(self, now: float) -> None:
+        """Let the sink look after its connection."""
+        self._idle(now)
 
     def deliver(self, alert: Alert) -> None:
         """Write or spool `alert`, unless that was done since `accepted`.
@@ -100,7 +117,8 @@ class Lane:
         spool = self._spool
         if spool is None:
             return 0
-        given, error = 0, None
+        given = 0
+        error: SinkError | None = None
         try:
             while given < budget and (not given or self._clock() < stop):
                 alert = spool.peek()
@@ -109,14 +127,17 @@ class Lane:
                 self._sink.write(alert)
                 spool.pop()
                 given += 1
-        except (SinkError, SpoolError) as failure:
-            error = str(failure)
+        except SinkError as failure:
+            error = failure
+        except SpoolError as failure:
+            error = SinkError(str(failure))
         done = given
         try:
             if given:
                 self._sink.sync()
+                self._unsynced = False
         except SinkError as failure:
-            error = str(failure)
+            error = failure
             spool.rewind()
             done = 0
         spool.acknowledge()
@@ -125,7 +146,10 @@ class Lane:
         self._drained += done
         if done:
             self._backoff.reset()
-        if error is not None:
+        self._pending = isinstance(error, Pending)
+        if isinstance(error, Pending):
+            self.due = self._clock() + error.wait_seconds
+        elif error is not None:
             self._failed(error)
         elif self.waiting:
             self.due = -math.inf
@@ -142,8 +166,12 @@ class Lane:
         errors = []
         try:
             self._sink.sync()
+            self._unsynced = False
+        except Pending as failure:
+            if self._unsynced:  # what came from the spool is still there
+                errors.append(str(failure))
         except SinkError as failure:
-            self._failed(str(failure))
+            self._failed(failure)
             errors.append(str(failure))
         try:
             if self._spool is not None:
@@ -165,6 +193,7 @@ class Lane:
             "spooled_bytes": spool.size_bytes if spool is not None else 0,
             "dropped": spool.dropped if spool is not None else 0,
             "damaged": spool.damaged if spool is not None else 0,
+            "rejected": getattr(self._sink, "rejected", 0),
             "last_error": self._error,
         }
 
@@ -180,9 +209,15 @@ class Lane:
             return False
         try:
             self._sink.write(alert)
-        except SinkError as failure:
-            self._failed(str(failure))
+        except Pending as failure:
+            self._pending = True
+            self._error = str(failure) if self._spool is None else self._error
+            self.due = self._clock() + failure.wait_seconds
             return False
+        except SinkError as failure:
+            self._failed(failure)
+            return False
+        self._unsynced = True
         self._delivered += 1
         self._worked()
         return True
@@ -190,7 +225,8 @@ class Lane:
     def _keep(self, alert: Alert) -> None:
         """Put `alert` into the spool."""
         if self._spool is None:
-            raise Blocked(f"sink {self.name} is down and has no spool: {self._error}")
+            state = "is at work" if self._pending else "is down"
+            raise Blocked(f"sink {self.name} {state} and has no spool: {self._error}")
         try:
             self._spool.append(alert)
         except SpoolError as failure:
@@ -198,9 +234,11 @@ class Lane:
         finally:
             self._look_at_spool()
 
-    def _failed(self, reason: str) -> None:
-        self._error = reason
-        self.due = self._clock() + self._backoff.next_seconds()
+    def _failed(self, failure: SinkError) -> None:
+        reason = self._error = str(failure)
+        self._pending = False
+        wait = min(failure.wait_seconds, self._longest_wait)
+        self.due = self._clock() + max(self._backoff.next_seconds(), wait)
         if not self._up:
             return
         self._up = False
@@ -211,6 +249,7 @@ class Lane:
 
     def _worked(self) -> None:
         """All that waited is delivered."""
+        self._pending = False
         self._backoff.reset()
         self.due = -math.inf
         self._dropping = False

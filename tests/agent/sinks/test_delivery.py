@@ -353,6 +353,7 @@ def test_the_status_is_json_and_tells_what_an_operator_asks(tmp_path: Path) -> N
             "spooled": 1,
             "dropped": 0,
             "damaged": 0,
+            "rejected": 0,
             "last_error": "a: told to be down",
         } == down
         assert ("b", "up", 2, None) == (up["name"], up["state"], up["delivered"], up["last_error"])
