@@ -19,8 +19,8 @@ from typing import Any, Final
 __all__ = ["HEAD_BYTES", "TAIL_BYTES", "Position", "digest", "fingerprint"]
 
 HEAD_BYTES = 4096
-"""[bytes] First bytes that identify an incarnation: one page, more than almost any banner. With
-1 KiB, generations with a header of 2 kB were taken for each other after a crash (`bench/soak.py`)."""
+"""[bytes] First bytes that identify an incarnation: one page, more than almost any banner. With 1
+KiB, generations with a header of 2 kB were taken for each other after a crash (`bench/soak.py`)."""
 
 TAIL_BYTES = 64
 """[bytes] Before the offset: enough to hold a time or a number; read along with what follows."""
