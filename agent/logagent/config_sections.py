@@ -162,8 +162,8 @@ class Sinks:
     """Size at which that file is renamed and a new one begun, 4096 to 2^40 [bytes].
     Default: 10 MiB."""
 
-    jsonl_keep: int = _key(5, rules.Whole(0, 1000))
-    """Renamed files kept, 0 to 1000. Default: 5."""
+    jsonl_keep: int = _key(5, rules.Whole(1, 1000))
+    """Renamed files kept, 1 to 1000. Default: 5."""
 
     syslog: str = _key("", rules.SyslogTarget())
     """``local`` for the syslog of this machine, ``udp://HOST:PORT``, ``tcp://HOST:PORT``,
