@@ -7,6 +7,7 @@ When a follower is done is seen from outside, by its processor time, and then ch
 from __future__ import annotations
 
 import argparse
+import math
 import subprocess
 import time
 from collections.abc import Mapping
@@ -103,15 +104,20 @@ def _speed(load: Workload, some: list[Figures], scans: list[Figures]) -> Figures
 
 
 def memory(options: argparse.Namespace) -> Figures:
-    """Private memory after many lines, most of them new to the agent, and after as many more."""
-    load = make("random", work=options.work, seed=options.seed, lines_limit=options.distinct)
-    copies = max(options.memory_lines // load.lines, 1)
-    backends = {backend: _memory(options, backend, load, copies) for backend in options.backends}
-    return {"distinct": load.lines, "lines": copies * load.lines, "backends": backends}
+    """Private memory after many lines, some all different, and after as many ordinary ones more."""
+    distinct = make("random", work=options.work, seed=options.seed, lines_limit=options.distinct)
+    name = "corpora" if options.from_corpora else "mixed"
+    usual = make(name, work=options.work, seed=options.seed, loghub=options.loghub)
+    copies = max(math.ceil((options.memory_lines - distinct.lines) / usual.lines), 1)
+    first = [distinct.path] + [usual.path] * copies
+    more = [usual.path] * math.ceil(options.memory_lines / usual.lines)
+    backends = {backend: _memory(options, backend, first, more) for backend in options.backends}
+    lines = distinct.lines + copies * usual.lines
+    return {"distinct": distinct.lines, "lines": lines, "backends": backends}
 
 
 def _memory(
-    options: argparse.Namespace, backend: str, load: Workload, copies: int
+    options: argparse.Namespace, backend: str, first_files: list[Path], more: list[Path]
 ) -> Mapping[str, Any]:
     with case(options) as one:
         log = one.logs / "app.log"
@@ -120,8 +126,8 @@ def _memory(
             follower.wait_until_idle(START_SECONDS)
             start = follower.memory().rss_anon_bytes
             rounds = []
-            for _ in range(2):
-                rounds.append(_feed(follower, [load.path] * copies, log))
+            for files in (first_files, more):
+                rounds.append(_feed(follower, files, log))
                 one.check_all_read()
     first, second = (one["final_rss_anon_bytes"] for one in rounds)
     return {
