@@ -35,6 +35,7 @@ from logagent.service.parts import (
     make_metrics,
     ways_out,
 )
+from logagent.service.self_report import greeting, status, summary
 from logagent.service.state import StateFolder
 from logagent.service.status import StatusServer
 from logagent.sinks.delivery import Blocked
@@ -73,9 +74,10 @@ class Agent:
         self.lines = self.bytes = self.anomalous = self.own_lines = self.alerts_sent = 0
         self._stop = 0
         self._reload = False
-        self._changed = False  # since the state was saved
+        self.changed = False  # since the state was saved
         self._alerted = False
-        self._blocked_until = -math.inf
+        self._next_save = math.inf
+        self.blocked_until = -math.inf
         self._joiners: dict[str, Joiner] = {}
         self._lasting: dict[str, str] = {}  # trouble that was told and is not over
         self._spins = 0
@@ -104,8 +106,8 @@ class Agent:
             self._open()
             self.status_server = StatusServer(self.folder.folder, self.reporter)
             self.metrics = make_metrics(self.config, self.reporter)
-            self._started = time.monotonic()
-            _log.info("%s", self._greeting())
+            self.started = time.monotonic()
+            _log.info("%s", greeting(self))
             memory.give_back()
             try:
                 self._loop()
@@ -182,11 +184,12 @@ class Agent:
                 self._reload = False
                 self._reload_all()
             busy = self._turn(now)
-            self._save_if_due(time.monotonic())
+            if time.monotonic() >= self._save_due():
+                self._save()
             self._housekeeping(time.monotonic())
             if not ready:
                 ready = True
-                self.notifier.ready(self._summary())
+                self.notifier.ready(summary(self))
             if all(each.ended() for each in self.inputs) and self._is_finished(time.monotonic()):
                 break
             self._wait(now, busy)
@@ -205,7 +208,7 @@ class Agent:
     def _turn(self, now: float) -> bool:
         """Take what is there from every input; tell whether there was anything."""
         busy = False
-        if now < self._blocked_until:
+        if now < self.blocked_until:
             return False
         for each in self.inputs:
             # A turn ends after one round, so that no input starves another, nor the watchdog.
@@ -232,7 +235,7 @@ class Agent:
             return False
         self.lines += len(verdicts)
         self.bytes += len(batch.block.data) + 1
-        self._changed = True
+        self.changed = True
         return True
 
     def _deliver(self, plan: Plan) -> bool:
@@ -241,7 +244,7 @@ class Agent:
                 self.delivery.deliver(alert)
         except Blocked as blocked:
             self._lasts("blocked", f"no line is read until alerts can go out: {blocked.reason}")
-            self._blocked_until = time.monotonic() + _BLOCKED_SECONDS
+            self.blocked_until = time.monotonic() + _BLOCKED_SECONDS
             return False
         self._is_over("blocked", "alerts go out, lines are read again")
         self.delivery.accepted()
@@ -262,14 +265,14 @@ class Agent:
             joiner = self._joiners[source] = Joiner()
         return joiner
 
-    def _save_if_due(self, now: float) -> None:
-        if not self._changed or now < self._next_save:
-            return
-        late = now - self._next_save
-        wait = self.config.state.save_seconds * (_QUIET_SAVES - 1)
-        # Without an alert since the last save, a crash repeats no alert: save flash memory.
-        if self._alerted or late >= wait:
-            self._save()
+    def _save_due(self) -> float:
+        """Return when positions are to be saved [s, monotonic]; infinite if they have not moved."""
+        if not self.changed:
+            return math.inf
+        if self._alerted:
+            return self._next_save
+        # Without an alert since the last save, a crash repeats no alert: spare flash memory.
+        return self._next_save + self.config.state.save_seconds * (_QUIET_SAVES - 1)
 
     def _save(self) -> None:
         now = time.monotonic()
@@ -293,7 +296,7 @@ class Agent:
                 "a restart would repeat alerts",
             )
         else:
-            self._changed = self._alerted = False
+            self.changed = self._alerted = False
             if self._is_over("not-saved", "positions are saved again"):
                 self.status_server.close()  # its socket may have failed for the same reason
                 self.status_server = StatusServer(self.folder.folder, self.reporter)
@@ -314,38 +317,38 @@ class Agent:
         """What is due by the clock."""
         self.delivery.tick(now)
         self._agent_log.tick()
-        self.status_server.serve(self.status)
+        self.status_server.serve(lambda: status(self))
         if self.metrics is not None:
-            self.metrics.serve(now, self.status)
+            self.metrics.serve(now, lambda: status(self))
         if now >= self._next_due:
             self._next_due = now + _DUE_SECONDS
             plan = self.alerts.due()
-            if plan.alerts and now >= self._blocked_until and self._deliver(plan):
-                self._changed = True
+            if plan.alerts and now >= self.blocked_until and self._deliver(plan):
+                self.changed = True
         if now >= self._next_trim and self.lines > self._trimmed_lines + _TRIM_LINES:
             self._next_trim, self._trimmed_lines = now + _TRIM_SECONDS, self.lines
             memory.give_back()
         if now >= self._next_heartbeat:
             self._next_heartbeat = now + _HEARTBEAT_SECONDS
-            _log.info("%s", self._summary())
+            _log.info("%s", summary(self))
         if now >= self._next_watchdog:
             self._next_watchdog = now + self.notifier.watchdog_seconds / 2
             self.notifier.watchdog()
-            self.notifier.status(self._summary())
+            self.notifier.status(summary(self))
 
     def _wait(self, began: float, busy: bool) -> None:
         """Wait until something is to be done."""
         now = time.monotonic()
-        blocked = now < self._blocked_until
+        blocked = now < self.blocked_until
         due = min(
             self._next_heartbeat,
             self._next_watchdog,
             self.delivery.deadline(now),
-            self._next_save if self._changed else math.inf,
+            self._save_due(),
             self._next_due,
             self._finish_by,
             math.inf if self.metrics is None else self.metrics.deadline(),
-            self._blocked_until if blocked else min(each.deadline(now) for each in self.inputs),
+            self.blocked_until if blocked else min(each.deadline(now) for each in self.inputs),
             now + _LONGEST_WAIT,
         )
         if due <= now:
@@ -371,14 +374,14 @@ class Agent:
     def _drain(self) -> None:
         """Take what is there, for a moment, then save."""
         stop = time.monotonic() + _DRAIN_SECONDS
-        self._blocked_until = -math.inf
+        self.blocked_until = -math.inf
         while self._turn(now := time.monotonic()) and now < stop:
             pass
         self.delivery.settle(_DRAIN_SECONDS)
         self._save()
         if waiting := self._waiting_alerts():
             _log.warning("%d alerts wait for their sinks, and go out after the next start", waiting)
-        _log.info("stopped: %s", self._summary())
+        _log.info("stopped: %s", summary(self))
 
     # -- reload
 
@@ -391,9 +394,9 @@ class Agent:
             for line in str(error).splitlines() or [""]:
                 self.reporter("reload-failed", f"nothing was changed: {line}")
         else:
-            _log.info("reloaded: %s", self._greeting())
+            _log.info("reloaded: %s", greeting(self))
             memory.give_back()
-        self.notifier.ready(self._summary())
+        self.notifier.ready(summary(self))
 
     def _replace_parts(self) -> None:
         config = load(self._config_file, self._overrides)
@@ -422,7 +425,7 @@ class Agent:
             self.metrics = make_metrics(config, self.reporter)
         self.config, self.model, self.alerts = config, model, alerts
         self._joiners.clear()
-        self._blocked_until = -math.inf
+        self.blocked_until = -math.inf
         logging.getLogger().setLevel(config.log.level.upper())
 
     def _replace_inputs(self, config: Config) -> None:
@@ -443,63 +446,3 @@ class Agent:
         names = {each.name for each in kept}
         made = make_inputs(config, saved, self.reporter, self.pids)
         return [*kept, *(each for each in made if each.name not in names)]
-
-    # -- what it says of itself
-
-    def _greeting(self) -> str:
-        manifest = self.model.scorer.bundle.manifest
-        return (
-            f"logagent {__version__}, model {manifest.name} "
-            f"({self.model.scorer.bundle.sha256[:12]}), backend {self.model.scorer.backend.name}, "
-            f"threshold {self.model.threshold:.3f}, state {self.folder.folder}, "
-            f"configuration {self.config.file or 'built in'}, "
-            f"watching {', '.join(self.config.watch.paths)}"
-        )
-
-    def _summary(self) -> str:
-        return (
-            f"{self.lines} lines read, {self.anomalous} anomalous, {self.alerts_sent} alerts, "
-            f"{sum(self.reporter.counts.values())} problems"
-        )
-
-    def status(self) -> dict[str, Any]:
-        """Return what `logagent status` shows, JSON-able."""
-        counters = self.model.judge.counters
-        bundle = self.model.scorer.bundle
-        sources = [row for each in self.inputs for row in each.status()]
-        sources.sort(key=lambda row: -int(row.get("lag_bytes", 0)))
-        lines = max(counters.lines, 1)
-        return {
-            "version": __version__,
-            "pid": os.getpid(),
-            "uptime_seconds": round(time.monotonic() - self._started, 1),
-            "state_dir": str(self.folder.folder),
-            "config": str(self.config.file) if self.config.file else None,
-            "lines": self.lines,
-            "bytes": self.bytes,
-            "anomalous_lines": self.anomalous,
-            "own_lines": self.own_lines,
-            "alerts": self.alerts_sent,
-            "blocked": time.monotonic() < self._blocked_until,
-            "unsaved": self._changed,
-            "lag_bytes": sum(int(row.get("lag_bytes", 0)) for row in sources),
-            "cache": {
-                "fast_key_hits": round(1 - counters.fast_misses / lines, 4),
-                "loose_key_hits": round(1 - counters.loose_misses / lines, 4),
-                "templates_scored": counters.template_misses,
-            },
-            "memory": memory.usage(),
-            "model": {
-                "name": bundle.manifest.name,
-                "path": str(bundle.path),
-                "sha256": bundle.sha256,
-                "backend": self.model.scorer.backend.name,
-                "threshold": self.model.threshold,
-                "record": bundle.manifest.record.get("commit"),
-            },
-            "sinks": self.delivery.status(),
-            "problems": dict(self.reporter.counts),
-            "recent_problems": self.reporter.recent(),
-            "source_count": len(sources),
-            "sources": sources[:1000],
-        }

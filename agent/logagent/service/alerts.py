@@ -15,7 +15,7 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -28,11 +28,12 @@ from logagent.kinds import Kinds
 from logagent.records import dumps, group_record, line_record
 from logagent.sanitise import printable
 from logagent.scorer import Scorer
+from logagent.service.own_lines import OwnLines
 from logagent.sinks import Alert
 from logagent.times import TimeParser
 from logagent.traces import Trace, below
 
-__all__ = ["Alerts", "GroupAlerts", "LineAlerts", "OwnLines", "Plan"]
+__all__ = ["Alerts", "GroupAlerts", "LineAlerts", "Plan"]
 
 _STORED_BYTES = 256  # [bytes] of a line or template kept in the saved state
 _TEXT_CHARS = 400  # of a line in an alert's text
@@ -78,25 +79,6 @@ class Alerts(Protocol):
             ValueError: it did not.
         """
         ...
-
-
-class OwnLines:
-    """Knows the lines that this agent wrote to syslog or the journal, by its process ids.
-
-    Somebody who can make the local syslog daemon write a line in the name of our process could
-    hide it; a remote client cannot, since the name stands before whatever text it sends.
-    """
-
-    # No ": " before the name: what comes after one is text, which anybody may have sent.
-    _HEAD = re.compile(rb"^(?:<\d+>)?(?:(?:(?!: )[\w.:+ -]){0,80}? )?logagent\[(\d{1,10})\]: ")
-
-    def __init__(self, pids: Collection[int]) -> None:
-        self._pids = pids
-
-    def holds(self, line: bytes) -> bool:
-        """Tell whether the agent wrote this line."""
-        match = self._HEAD.match(line, 0, 160)
-        return match is not None and int(match[1]) in self._pids
 
 
 class LineAlerts:

@@ -24,7 +24,8 @@ from logagent.inputs.listing import excluding
 from logagent.judge import Judge
 from logagent.paths import STDIN
 from logagent.scorer import Scorer
-from logagent.service.alerts import Alerts, GroupAlerts, LineAlerts, OwnLines
+from logagent.service.alerts import Alerts, GroupAlerts, LineAlerts
+from logagent.service.own_lines import OwnLines
 from logagent.sinks import Sink
 from logagent.sinks.delivery import Channel, Delivery
 from logagent.sinks.jsonl import JsonlSink

@@ -15,7 +15,8 @@ from logagent.bundle import DEFAULT_BUNDLE, Bundle
 from logagent.inputs import Batch
 from logagent.judge import NORMAL, TEMPLATE_BYTES, Verdict
 from logagent.scorer import Scorer
-from logagent.service.alerts import GroupAlerts, LineAlerts, OwnLines, Plan
+from logagent.service.alerts import GroupAlerts, LineAlerts, Plan
+from logagent.service.own_lines import OwnLines
 
 HOUR, DAY = 3600.0, 86_400.0
 WAITS = (HOUR, 4 * HOUR, DAY)
