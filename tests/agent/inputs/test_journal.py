@@ -71,8 +71,9 @@ while True:
             out.write(line)
     out.flush()
     if not part:
-        with open(folder + "/following", "w") as mark:
+        with open(folder + "/following.new", "w") as mark:
             mark.write(str(os.getpid()))
+        os.replace(folder + "/following.new", folder + "/following")
         time.sleep(0.003)
 """
 
