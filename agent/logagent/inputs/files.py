@@ -108,7 +108,6 @@ class Files:
         self._names_changed = True
         self._next_listing = self._next_sweep = self._earliest_listing = -math.inf
         self._complaints: set[tuple[str, str]] = set()
-        self.listings = 0
 
     # -- what the loop calls
 
@@ -216,7 +215,6 @@ class Files:
     def _list(self, now: float) -> None:
         """List all files and bring the census up to date."""
         started = self._clock()
-        self.listings += 1
         complaints: set[tuple[str, str]] = set()
 
         def report(kind: str, message: str) -> None:

@@ -148,6 +148,10 @@ class Agent:
         config = self.config
         if self.folder.set_aside and state is None:
             # What was read before is not known any more: rather twice than not at all.
+            self.reporter(
+                "state-lost",
+                "how far the logs were read is not known: they are read from the start",
+            )
             inputs = {}
             config = replace(config, watch=replace(config.watch, from_start=True))
         self.inputs = make_inputs(config, inputs, self.reporter, self.pids)

@@ -68,6 +68,10 @@ class Alerts(Protocol):
         """Say what is to be told now though no new line came; bounded."""
         ...
 
+    def counts(self) -> dict[str, int]:
+        """Return what is known of groups, for the status."""
+        ...
+
     def state(self) -> list[Any]:
         """Return what `load` needs, msgpack types only."""
         ...
@@ -117,6 +121,10 @@ class LineAlerts:
     def due(self) -> Plan:
         """See `Alerts.due`."""
         return Plan([])
+
+    def counts(self) -> dict[str, int]:
+        """See `Alerts.counts`."""
+        return {}
 
     def state(self) -> list[Any]:
         """See `Alerts.state`."""
@@ -283,6 +291,10 @@ class GroupAlerts:
             f"{printable(group.last.text, _TEXT_CHARS)}"
         )
         return Alert(id_, dumps(record | details).encode(), text, severity_of(group.score))
+
+    def counts(self) -> dict[str, int]:
+        """See `Alerts.counts`."""
+        return {"known": len(self._groups), "forgotten": self.forgotten}
 
     def state(self) -> list[Any]:
         """See `Alerts.state`."""

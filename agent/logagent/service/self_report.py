@@ -55,6 +55,7 @@ def status(agent: Agent) -> dict[str, Any]:
         "anomalous_lines": agent.anomalous,
         "own_lines": agent.own_lines,
         "alerts": agent.alerts_sent,
+        "groups": agent.alerts.counts(),
         "blocked": time.monotonic() < agent.blocked_until,
         "unsaved": agent.changed,
         "lag_bytes": sum(int(row.get("lag_bytes", 0)) for row in sources),

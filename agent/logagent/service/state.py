@@ -89,6 +89,13 @@ class StateFolder:
                 f"state folder {self.folder}: in use by another logagent; stop that one or name "
                 "another folder with --state-dir"
             ) from None
+        self._clean()
+
+    def _clean(self) -> None:
+        """Remove what a kill in the middle of a save left behind: at most one file each time."""
+        for path in self.folder.glob(f".{_NAME}*.tmp"):
+            with suppress(OSError):  # it takes room, no more
+                path.unlink()
 
     def load(self) -> dict[str, Any] | None:
         """Return what was saved last and not rejected; None if nothing (usable) was."""
@@ -175,23 +182,23 @@ def _decode(data: bytes) -> dict[str, Any]:
     Raises:
         ValueError: the bytes are no state, or not wholly.
     """
-    try:
-        match msgpack.unpackb(data):
-            case [str(magic), [int(major), int()], int(checksum), bytes(body)]:
-                pass
-            case _:
-                raise ValueError("not a state file")
-        if magic != _MAGIC:
+    match _unpacked(data):
+        case [str(magic), [int(major), int()], int(checksum), bytes(body)] if magic == _MAGIC:
+            pass
+        case _:
             raise ValueError("not a state file")
-        if major != FORMAT[0]:
-            raise ValueError(f"format {major}, this agent reads format {FORMAT[0]}")
-        if zlib.crc32(body) != checksum:
-            raise ValueError("damaged (its checksum differs)")
-        state = msgpack.unpackb(body, unicode_errors="surrogateescape")
-    except ValueError:
-        raise
-    except Exception as error:  # msgpack raises several unrelated types on hostile bytes
-        raise ValueError(f"not a state file ({error})") from None
+    if major != FORMAT[0]:
+        raise ValueError(f"format {major}, this agent reads format {FORMAT[0]}")
+    if zlib.crc32(body) != checksum:
+        raise ValueError("damaged (its checksum differs)")
+    state = _unpacked(body)
     if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
         raise ValueError("not a state file")
     return state
+
+
+def _unpacked(data: bytes) -> object:
+    try:
+        return msgpack.unpackb(data, unicode_errors="surrogateescape")
+    except Exception:  # msgpack raises several unrelated types on hostile bytes
+        raise ValueError("not a state file, or damaged") from None

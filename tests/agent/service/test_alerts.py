@@ -331,7 +331,7 @@ def test_no_more_groups_are_known_than_allowed(scorer: Scorer) -> None:
         told.take(b"failure of unit " + name.encode())
 
     assert 10 == len(told.alerts)
-    assert 20 == told.alerts.forgotten
+    assert 20 == told.alerts.counts()["forgotten"]
     assert 10 == len(told.alerts.state())
 
 

@@ -469,3 +469,14 @@ def test_a_state_that_cannot_be_read_is_reported_and_the_previous_used(
 
     assert OLD == both().load()
     assert ["state-unreadable"] == both.kinds()
+
+
+def test_what_a_kill_in_the_middle_of_a_save_left_is_removed(tmp_path: Path) -> None:
+    opened = Opened(tmp_path)
+    opened().save(OLD)
+    for name in (".state.812-0.tmp", ".state.previous.tmp"):
+        (tmp_path / name).write_bytes(b"half")
+    (tmp_path / "mine.tmp").touch()
+    assert OLD == opened().load()
+    opened.close()
+    assert {"lock", "mine.tmp", "state"} == {path.name for path in tmp_path.iterdir()}
