@@ -1,0 +1,75 @@
+"""Options that several commands share, and the words they take."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "BackendChoice",
+    "BundleOption",
+    "ConfigOption",
+    "Format",
+    "Sensitivity",
+    "StateDirOption",
+    "StatsFormat",
+]
+
+
+class Format(enum.StrEnum):
+    """How results are printed."""
+
+    auto = "auto"
+    human = "human"
+    jsonl = "jsonl"
+
+
+class Sensitivity(enum.StrEnum):
+    """Named points on the curve of false alarms against findings, stored in the bundle."""
+
+    low = "low"
+    normal = "normal"
+    high = "high"
+
+
+class BackendChoice(enum.StrEnum):
+    """What runs the detector."""
+
+    auto = "auto"
+    onnxruntime = "onnxruntime"
+    numpy = "numpy"
+
+
+class StatsFormat(enum.StrEnum):
+    """How ``--stats`` prints."""
+
+    json = "json"
+
+
+BundleOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--bundle", metavar="FILE", help="Model bundle to use instead of the shipped one."
+    ),
+]
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Configuration file.  [default: /etc/logagent/logagent.toml, if it exists]",
+    ),
+]
+StateDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir",
+        metavar="DIR",
+        help="Where positions, groups and the spool are kept.  [default: /var/lib/logagent]",
+    ),
+]
