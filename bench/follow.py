@@ -12,7 +12,8 @@
 | memory    | private memory after 10 M lines, 1 M of them distinct, and after 10 M more    |
 | files     | start, memory, idle cost and latency with 10,000 small files                  |
 
-The agent is pinned to one core; whoever writes runs on another where there is one.
+Alerts are per line (`--no-group`): a group waits to be told, `alerts.wait_seconds`. The agent is
+pinned to one core; whoever writes runs on another where there is one.
 """
 
 from __future__ import annotations

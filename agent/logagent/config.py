@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from logagent.config_sections import (
+    Adapt,
     Alerts,
     Journal,
     Log,
@@ -41,6 +42,7 @@ from logagent.sanitise import printable
 __all__ = [
     "MAX_FILE_BYTES",
     "SECTIONS",
+    "Adapt",
     "Alerts",
     "Config",
     "Journal",
@@ -67,6 +69,7 @@ SECTIONS: Final[Mapping[str, type]] = {
     "syslog": Syslog,
     "model": Model,
     "alerts": Alerts,
+    "adapt": Adapt,
     "sinks": Sinks,
     "webhook": Webhook,
     "mqtt": Mqtt,
@@ -87,6 +90,7 @@ class Config:
     syslog: Syslog = field(default_factory=Syslog)
     model: Model = field(default_factory=Model)
     alerts: Alerts = field(default_factory=Alerts)
+    adapt: Adapt = field(default_factory=Adapt)
     sinks: Sinks = field(default_factory=Sinks)
     webhook: Webhook = field(default_factory=Webhook)
     mqtt: Mqtt = field(default_factory=Mqtt)

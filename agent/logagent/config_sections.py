@@ -17,6 +17,7 @@ from logagent import config_rules as rules
 
 __all__ = [
     "FACILITIES",
+    "Adapt",
     "Alerts",
     "Journal",
     "Log",
@@ -107,7 +108,12 @@ class Model:
     """What judges the lines, and from which score on a line is anomalous."""
 
     bundle: str = _key("", rules.FilePath())
-    """Path of the model bundle; `~` is expanded. Default: empty, the one shipped."""
+    """Path of the model bundle; `~` is expanded. Default: empty, the one that `logagent model
+    update` has put in the state folder, else the one shipped."""
+
+    public_key: str = _key("", rules.FilePath())
+    """Ed25519 public key, in PEM form, that `logagent model update` wants a bundle's signature to
+    be by; `~` is expanded. Default: empty, no signature is asked for."""
 
     backend: Literal["auto", "onnxruntime", "numpy"] = _key(
         "auto", rules.Choice(("auto", "onnxruntime", "numpy"))
@@ -134,13 +140,45 @@ class Alerts:
     """Whether equal lines make one alert that is repeated; otherwise each anomalous line is one.
     Default: true."""
 
-    repeat_seconds: tuple[float, ...] = _key((3600.0, 21600.0, 86400.0), rules.Waits())
+    wait_seconds: float = _key(2.0, rules.Number(0.0, 300.0))
+    """A new group is told after this silence, or five times that at most, together with others
+    that came meanwhile and with the lines around it; 0: at once; 0 to 300 [s]. Default: 2."""
+
+    budget_per_day: int = _key(20, rules.Whole(0, 100_000))
+    """Alerts a day that people are asked to read; as they are used up, only what scores higher is
+    told at once, the rest in the digest; 0: no limit; 0 to 100000. Default: 20."""
+
+    repeat_seconds: tuple[float, ...] = _key((86400.0, 172800.0, 345600.0, 604800.0), rules.Waits())
     """A group that goes on is told again after these waits, the last of them again and again;
-    none: never again; each 1 to a year [s]. Default: 1 h, 6 h, 24 h."""
+    none: never again; each 1 to a year [s]. Default: 1, 2, 4, 7 days."""
+
+    digest_seconds: float = _key(86400.0, rules.Number(0.0, 2678400.0))
+    """How often a digest tells what went on untold or was held back, if anything; 0: never; 0 to
+    31 days [s]. Default: a day."""
+
+    clear_seconds: float = _key(0.0, rules.Number(0.0, 2678400.0))
+    """Silence after which a group that was told is told to be over; 0: never; 0 to 31 days [s].
+    Default: 0."""
+
+    grace_seconds: float = _key(60.0, rules.Number(0.0, 3600.0))
+    """After a boot, what is not severe waits this long, to be told as one; 0 to 3600 [s].
+    Default: 60."""
 
     max_groups: int = _key(500, rules.Whole(1, 100_000))
     """Groups remembered, 1 to 100000; the one seen longest ago is forgotten, and told anew when it
     comes back. Default: 500."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapt:
+    """How the agent goes by the habits of this machine."""
+
+    habits: bool = _key(True, rules.Flag())
+    """Whether what was never said on this machine before ranks higher. Default: true."""
+
+    learn_seconds: float = _key(0.0, rules.Number(0.0, 2678400.0))
+    """For how long the agent learns what is routine on this machine and which threshold fits it;
+    once, until what it learnt expires; 0: not at all; 0 to 31 days [s]. Default: 0."""
 
 
 @dataclass(frozen=True, slots=True)

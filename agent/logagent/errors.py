@@ -20,6 +20,7 @@ __all__ = [
     "EXIT_INPUT_PROBLEM",
     "EXIT_INTERRUPTED",
     "EXIT_OK",
+    "EXIT_UNWELL",
     "EXIT_USAGE",
     "BackendError",
     "BundleError",
@@ -33,6 +34,7 @@ EXIT_OK = 0
 EXIT_ANOMALIES = 1  # only with --exit-code, as grep and diff do
 EXIT_USAGE = 2
 EXIT_INPUT_PROBLEM = 4  # something could not be read, or not wholly; the rest was scanned
+EXIT_UNWELL = 9  # `logagent doctor` found a problem
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
 
 

@@ -29,7 +29,16 @@ from logagent.keys import CodePlaces, fast_keys, loose_keys
 from logagent.model import Floats
 from logagent.normalise import templates
 
-__all__ = ["NORMAL", "Judge", "TemplateScorer", "Verdict"]
+__all__ = [
+    "IGNORED",
+    "NORMAL",
+    "Judge",
+    "Said",
+    "TemplateScorer",
+    "Verdict",
+    "group_key",
+    "mask_names",
+]
 
 # Entries per generation. Sixteen systems' logs mixed have about 5,000 fast keys.
 FAST_CAPACITY = 5_400  # two thirds of 8,192: what a dict of 0.15 MB holds without growing
@@ -43,6 +52,13 @@ _SKIP_BLOCKS = 256
 TEMPLATE_BYTES = 512  # [bytes] of a template kept for display
 # A name with a masked identifier in it: pod "web-*-xkvd" and node "pool-*-q7b" are one of many, and
 # their unmasked rests vary as well. Masked as a whole for grouping, never for the score.
+_MONTH = rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+# Before the number of the day, of which a small one may have a space more; after it; in between.
+_DATE = re.compile(
+    rb"\b(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +)?" + _MONTH + rb" +#"
+    rb"|(?:\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +)?# " + _MONTH + rb"(?= )"
+    rb"|(?<=[/-])" + _MONTH + rb"(?=[/-])"
+)
 _COMPOUND = re.compile(rb"[^\s\"'`=,;:()\[\]{}<>|]*\*[^\s\"'`=,;:()\[\]{}<>|]*")
 
 
@@ -51,6 +67,19 @@ class TemplateScorer(Protocol):
 
     def scores(self, templates: Sequence[bytes]) -> Floats:
         """Return float32 (n,), in [0, 1], 1 is anomalous."""
+        ...
+
+
+class Said(Protocol):
+    """What operators have said of groups; `logagent.overrides.Overrides` is the real one."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was said."""
+        ...
+
+    def forced(self, group: bytes) -> bool | None:
+        """Return True if a group is anomalous, False if normal, None if nothing was said of it."""
         ...
 
 
@@ -66,11 +95,17 @@ class Verdict:
     """The masked line, cut to `TEMPLATE_BYTES`; empty for the shared `NORMAL`."""
     group: bytes = b""
     """What its lines are grouped by; empty means the template."""
+    forced: bool = False
+    """Whether it is anomalous because an operator said so, whatever the score."""
 
 
 NORMAL: Final = Verdict(0.0, False, b"")
 """Stands for every normal line, unless the caller wants each one's score."""
 
+
+IGNORED: Final = Verdict(0.0, False, b"")
+"""Stands for every line that the model flags and an operator called normal; the lines of a stack
+trace below such a line are part of it (`logagent.traces`)."""
 
 _NORMAL_PAIRS: Final = ((NORMAL, False), (NORMAL, True))
 
@@ -96,7 +131,13 @@ class Judge:
     """Gives every line a verdict."""
 
     def __init__(
-        self, scorer: TemplateScorer, threshold: float, *, keep_normal: bool = False
+        self,
+        scorer: TemplateScorer,
+        threshold: float,
+        *,
+        keep_normal: bool = False,
+        overrides: Said | None = None,
+        floor: float | None = None,
     ) -> None:
         """Set up empty caches.
 
@@ -105,11 +146,15 @@ class Judge:
             threshold: score at or above which a line is anomalous.
             keep_normal: give normal lines verdicts of their own, with score and template,
                 instead of the shared `NORMAL`. Slower and larger.
+            overrides: what operators have said; goes before what the model says.
+            floor: score from which a normal line has a verdict of its own as well, for whom a
+                score below the threshold can mean something; None: the threshold.
         """
         self.counters = Counters()
         self._scorer = scorer
         self._threshold = threshold
-        self._keep_normal = keep_normal
+        self._floor = 0.0 if keep_normal else threshold if floor is None else floor
+        self._overrides = overrides
         self._by_fast_key: TwoGenerationCache[_Entry] = TwoGenerationCache(FAST_CAPACITY)
         # A verdict, and whether its line has a number that fast keys lack.
         self._by_loose_key: TwoGenerationCache[tuple[Verdict, bool]] = TwoGenerationCache(
@@ -118,6 +163,14 @@ class Judge:
         self._by_template: TwoGenerationCache[Verdict] = TwoGenerationCache(TEMPLATE_CAPACITY)
         self._streak = 0  # blocks in a row for which fast keys were of no use
         self._skip = 0  # blocks still to be judged without them
+
+    def teach(self, overrides: Said | None) -> None:
+        """Take over what operators have said; it holds from the next line on."""
+        self._overrides = overrides
+        self._by_fast_key.clear()
+        self._by_loose_key.clear()
+        self._by_template.clear()
+        self._streak = self._skip = 0
 
     def judge(self, block: Block) -> list[Verdict]:
         """Return a verdict for every line of a block."""
@@ -238,8 +291,37 @@ class Judge:
 
     def _verdict(self, score: float, template: bytes) -> Verdict:
         anomalous = score >= self._threshold
-        if not anomalous and not self._keep_normal:
+        forced = None
+        if self._overrides is not None and not self._overrides.empty:
+            forced = self._overrides.forced(group_key(template))
+            anomalous = anomalous if forced is None else forced
+        if forced is False and self._floor:
+            return IGNORED if score >= self._threshold else NORMAL
+        if not anomalous and score < self._floor:
             return NORMAL
         shown = template[:TEMPLATE_BYTES]
-        named = anomalous and b"*" in shown
-        return Verdict(score, anomalous, shown, _COMPOUND.sub(b"*", shown) if named else b"")
+        # A line that nobody will group, of many that are kept for their scores, needs no key.
+        group = group_key(shown) if anomalous or self._floor else b""
+        return Verdict(score, anomalous, shown, b"" if group == shown else group, forced is True)
+
+
+def group_key(template: bytes) -> bytes:
+    """Return what the lines of a template are grouped by."""
+    return mask_names(template[:TEMPLATE_BYTES])
+
+
+def mask_names(template: bytes) -> bytes:
+    """Return a template with dates masked, and each name that holds an identifier as a whole.
+
+    The model may read the name of a month; a group must not end with it.
+    """
+    if b"*" in template:
+        template = _COMPOUND.sub(b"*", template)
+    before = b""
+    while before != template:  # what was masked may be the number after another month
+        before, template = template, _DATE.sub(_date_masked, template)
+    return template
+
+
+def _date_masked(found: re.Match[bytes]) -> bytes:
+    return b"# #" if b"#" in found[0] else b"#"

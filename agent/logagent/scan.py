@@ -12,15 +12,19 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 from logagent.blocks import Block
 from logagent.groups import Group, GroupTable
-from logagent.judge import Judge, TemplateScorer, Verdict
+from logagent.judge import NORMAL, Judge, TemplateScorer, Verdict
 from logagent.sources import Limits, Source, SourceProblem, open_all
 from logagent.times import TimeParser
 from logagent.traces import Joiner
+
+if TYPE_CHECKING:
+    from logagent.overrides import Overrides
 
 __all__ = ["Scan", "Step", "Totals"]
 
@@ -62,6 +66,8 @@ class Step:
     """Groups first seen in this block."""
     grouped: list[Verdict] = field(default_factory=list)
     """What the groups were made of: `verdicts`, with lines joined to a trace as normal."""
+    joined: int = 0
+    """How many were joined."""
 
 
 class Scan:
@@ -76,6 +82,8 @@ class Scan:
         keep_normal: bool = False,
         limits: Limits | None = None,
         leave_out: str | None = None,
+        overrides: Overrides | None = None,
+        floor: float | None = None,
         on_problem: Callable[[SourceProblem], None] = lambda _problem: None,
     ) -> None:
         """Set up caches and counters.
@@ -88,14 +96,20 @@ class Scan:
             keep_normal: see `Judge`.
             limits: see `logagent.sources.Limits`.
             leave_out: real path of a file that is passed over: our own report of last time.
+            overrides: what an operator has said; lines that they hide count as normal.
+            floor: see `Judge`.
             on_problem: told about sources that cannot be read, or not wholly.
         """
-        self.judge = Judge(scorer, threshold, keep_normal=keep_normal)
+        self.judge = Judge(
+            scorer, threshold, keep_normal=keep_normal, overrides=overrides, floor=floor
+        )
         self.groups = GroupTable()
         self.totals = Totals()
         self._since = since
         self._limits = limits or Limits()
         self._leave_out = leave_out
+        self._overrides = overrides
+        self._keep_normal = keep_normal
         self._on_problem = on_problem
 
     def steps(self, paths: Sequence[str]) -> Iterator[Step]:
@@ -120,6 +134,9 @@ class Scan:
         fingerprint = b""
         since = None if self._since is None else _Since(self._since)
         joiner = Joiner()
+        hider = None
+        if self._overrides is not None and self._overrides.looks_at_lines:
+            hider = _Hider(self._overrides, source.name, keep_normal=self._keep_normal)
         for whole in source.blocks():
             fingerprint = fingerprint or _fingerprint(whole)
             block: Block | None = whole
@@ -132,8 +149,10 @@ class Scan:
             block.counted(len(verdicts))
             self.totals.lines += len(verdicts)
             grouped, joined = joiner.join(block, verdicts)
+            if hider is not None:
+                verdicts, grouped, joined = hider.hide(block, verdicts, grouped, joined)
             new = self.groups.add(source.name, fingerprint, block, grouped, joined)
-            yield Step(source, fingerprint, block, verdicts, new, grouped)
+            yield Step(source, fingerprint, block, verdicts, new, grouped, joined)
 
     def _note(self, problem: SourceProblem) -> None:
         self.totals.problem_count += 1
@@ -146,6 +165,35 @@ def _fingerprint(block: Block) -> bytes:
     """Identify a source by its first line, whatever a read brought beside it."""
     head = block.data[:_HEAD_BYTES].split(b"\n", 1)[0]
     return blake2b(head, digest_size=8).digest()
+
+
+class _Hider:
+    """Makes those lines of a source normal that an operator hid; with its head a whole trace."""
+
+    def __init__(self, overrides: Overrides, source: str, *, keep_normal: bool) -> None:
+        self._overrides = overrides
+        self._source = source
+        self._keep_normal = keep_normal
+        self._hides = False  # whether the last flagged line that is no part of a trace was hidden
+
+    def hide(
+        self, block: Block, verdicts: list[Verdict], grouped: list[Verdict], joined: int
+    ) -> tuple[list[Verdict], list[Verdict], int]:
+        """Return verdicts, grouped ones and the number of joined ones, without what is hidden."""
+        judged, left = list(verdicts), list(grouped)
+        for index, verdict in enumerate(verdicts):
+            if not verdict.anomalous:
+                continue
+            if grouped[index].anomalous:
+                line, group = block.line(index), verdict.group or verdict.template
+                self._hides = self._overrides.hides(self._source, line, group) is not None
+            if self._hides:
+                joined -= not grouped[index].anomalous
+                left[index] = NORMAL
+                # Its score is still of interest where every line's is.
+                calm = replace(verdict, anomalous=False, forced=False)
+                judged[index] = calm if self._keep_normal else NORMAL
+        return judged, left, joined
 
 
 class _Since:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,7 @@ from logagent.times import TimeParser
 
 if TYPE_CHECKING:
     from logagent.html_report import HtmlReport
+    from logagent.overrides import Overrides
 
 __all__ = ["Options", "scan_command"]
 
@@ -62,18 +64,21 @@ class Options:
     progress: bool
     html: Path | None = None
     """File for a page of the results."""
+    overrides: Path | None = None
+    """File with what an operator has said of groups of lines."""
 
 
 def scan_command(paths: Sequence[str], options: Options) -> int:
     """Scan `paths` and print the results; return the exit code.
 
     Raises:
-        LogagentError: the bundle or the backend cannot be used, or `html` cannot be written
-            (then nothing was read); or it could not be written in the end.
+        LogagentError: the bundle, the backend or the overrides cannot be used, or `html` cannot
+            be written (then nothing was read); or it could not be written in the end.
         OSError: standard output cannot be written.
     """
     bundle = Bundle.load(options.bundle)
     threshold = _threshold(bundle, options)
+    overrides = None if options.overrides is None else _overrides(options.overrides)
     scorer = Scorer(bundle, options.backend)
     printer = _Printer(scorer, options, live=STDIN in paths)
     report = None
@@ -89,6 +94,7 @@ def scan_command(paths: Sequence[str], options: Options) -> int:
         keep_normal=options.every_line and not options.quiet,
         limits=limits,
         leave_out=None if report is None else str(report.path),
+        overrides=overrides,
         on_problem=printer.problem,
     )
     interrupted = False
@@ -130,6 +136,15 @@ def _report(
         bundle=bundle,
         explain=printer.explain,
     )
+
+
+def _overrides(path: Path) -> Overrides:
+    """Return what a file says that somebody named: it must be there."""
+    from logagent.overrides import Overrides, OverridesError  # noqa: PLC0415 - few name one
+
+    if not path.exists():
+        raise OverridesError(f"{printable(str(path), 1000)}: no such file")
+    return Overrides.load(path, time.time())
 
 
 def _threshold(bundle: Bundle, options: Options) -> float:

@@ -16,6 +16,7 @@ from logagent.service.status import ask
 
 __all__ = ["status_command"]
 
+_GROUPS = 10  # shown of those that have more to tell than was told; --json has a thousand
 _SOURCES = 20  # shown; those that lag most come first, --json has a thousand
 
 
@@ -59,13 +60,26 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
     )
     lag = size_text(get("lag_bytes", 0))
     yield f"behind    {lag}" + ("; BLOCKED, see problems" if get("blocked") else "")
+    groups, known = get("groups", {}), get("known_groups", [])
+    if groups:
+        hidden = f"; {get('hidden_lines', 0):,} lines ignored" if get("overrides") else ""
+        yield (
+            f"groups    {groups.get('known', 0):,} known, {groups.get('pending', 0):,} about to be "
+            f"told, {groups.get('held', 0):,} held back for the digest{hidden}"
+        )
+    waiting = [each for each in known if each.get("state") == "held" or each.get("since_told")]
+    for group in waiting[:_GROUPS]:
+        yield (
+            f"  {group['id']}  {group['state']}, ×{group['count']:,}, {group['since_told']:,} "
+            f"since told, last {group['last'][5:16]}  {group['text']}"
+        )
     for sink in get("sinks", []):
-        waiting = f", {sink['spooled']:,} waiting" if sink.get("spooled") else ""
+        spooled = f", {sink['spooled']:,} waiting" if sink.get("spooled") else ""
         dropped = f", {sink['dropped']:,} DROPPED" if sink.get("dropped") else ""
         error = f" ({sink['last_error']})" if sink.get("state") != "up" else ""
         yield (
             f"sink      {sink['name']}: {sink.get('state')}{error}, "
-            f"{sink.get('delivered', 0):,} delivered{waiting}{dropped}"
+            f"{sink.get('delivered', 0):,} delivered{spooled}{dropped}"
         )
     sources = get("sources", [])
     for row in sources[:_SOURCES]:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from logagent.blocks import Block
-from logagent.judge import NORMAL, Verdict
+from logagent.judge import IGNORED, NORMAL, Verdict
 
 __all__ = ["Joiner", "Trace", "below", "is_part"]
 
@@ -109,8 +109,10 @@ class Joiner:
                 heads[index] = head
             if head is None or head == index:
                 continue
-            joined += 1
             out[index] = NORMAL
+            if head >= 0 and verdicts[head] is IGNORED:
+                continue
+            joined += 1
             if head >= 0 and verdict.score > out[head].score:
                 out[head] = replace(out[head], score=verdict.score)
         return out, joined
@@ -145,18 +147,23 @@ class Joiner:
             if above in heads:
                 return heads[above]
             if not is_part(block.line(above)):
-                return above if verdicts[above].anomalous else index
+                return above if _is_flagged(verdicts[above]) else index
         return None
 
     @staticmethod
     def _ends_open(block: Block, verdicts: Sequence[Verdict]) -> bool:
         # Without `block.line`, which would look for the ends of all lines of every block.
         last = block.data[block.data.rfind(b"\n") + 1 :]
-        if verdicts[-1].anomalous or not is_part(last):
-            return verdicts[-1].anomalous
+        if _is_flagged(verdicts[-1]) or not is_part(last):
+            return _is_flagged(verdicts[-1])
         for index in range(len(verdicts) - 1, max(len(verdicts) - _FURTHEST, -1), -1):
-            if verdicts[index].anomalous:
+            if _is_flagged(verdicts[index]):
                 return True
             if not is_part(block.line(index)):
                 return False
         return False
+
+
+def _is_flagged(verdict: Verdict) -> bool:
+    """Tell whether the model flagged a line, whatever an operator made of that."""
+    return verdict.anomalous or verdict is IGNORED

@@ -54,7 +54,8 @@ def test_without_a_file_the_defaults_are_in_force() -> None:
     assert Config() == config
     assert config.file is None
     assert ("/var/log",) == config.watch.paths
-    assert (3600.0, 21600.0, 86400.0) == config.alerts.repeat_seconds
+    assert (86400.0, 172800.0, 345600.0, 604800.0) == config.alerts.repeat_seconds
+    assert (2.0, 20) == (config.alerts.wait_seconds, config.alerts.budget_per_day)
 
 
 def test_a_file_goes_before_the_defaults_and_flags_before_the_file(tmp_path: Path) -> None:

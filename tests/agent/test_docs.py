@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,13 @@ from logagent.groups import Group, Sighting
 from logagent.kinds import Kind
 from logagent.model import decode_arrays
 from logagent.paths import SourceProblem
+from logagent.policy.facts import Facts
+from logagent.policy.known import Context, Known
+from logagent.policy.policy import Digest, Telling
+from logagent.policy.rate import Rate
+from logagent.policy.telling import Teller
 from logagent.records import group_record
+from logagent.scorer import Scorer
 from logagent.times import TimeParser
 from logagent.traces import Trace
 
@@ -127,6 +133,33 @@ def test_every_key_of_a_group_record_is_described() -> None:
 
     assert 19 == len(record)
     assert [] == missing(record, page("cli.md"))
+
+
+def test_every_key_of_an_alert_is_described() -> None:
+    line = Sighting("a", 1, 0, b"kernel: Out of memory: Killed process 7 (mysqld)")
+    group = Known(
+        b"x", "0" * 16, line.text, 0.99, line, line, Trace(3, b"Error: x"), 0.0, 0.0,
+        Rate(0.0, 86_400.0, 100.0, 100.0), forced=True, shift=0.5, shift_reason="new", count=9,
+        variants=1, told=1, context=Context([b"before"], [b"after"]),
+    )  # fmt: skip
+    held = replace(group, held=True)
+    digest = Digest(0.0, 86_400.0, 1000, 9, 1, 1)
+    facts = Facts("box", 0.0, 1.0, 1.0, 1, None, 0.9)
+    teller = Teller(Scorer(Bundle.load(DEFAULT_BUNDLE), "numpy"), "box")
+    alerts = [
+        teller.alert(Telling("burst", [group, group], 86_400.0)),
+        teller.alert(Telling("digest", [held, group], 86_400.0, digest)),
+        teller.alert(Telling("budget", [held], 86_400.0)),
+        teller.learned(facts),
+    ]
+    records = [json.loads(alert.record) for alert in alerts if alert is not None]
+    keys = {key for record in records for key in record}
+    keys |= {key for record in records for key in record.get("related", [{}])[0]}
+
+    assert {"times_usual", "context", "held_count", "bar", "facts", "forced"} <= keys
+    assert [] == missing(sorted(keys), page("cli.md"))
+    known = teller.known(group)
+    assert [] == missing(known, section("logagent status"))
 
 
 def test_every_key_of_the_counters_is_described() -> None:

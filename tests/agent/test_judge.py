@@ -1,9 +1,10 @@
 import logagent.judge
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from logagent.blocks import Block
-from logagent.judge import NORMAL, Judge
+from logagent.judge import IGNORED, NORMAL, Judge, group_key
+from logagent.normalise import templates
 
 from .fakes import KeywordScorer
 
@@ -87,3 +88,96 @@ def test_lines_about_different_instances_of_a_thing_are_one_group_with_their_own
     assert b'sync failed for pod="*" on node="*"' == first.group == second.group
     assert first.template != second.template
     assert third.group != first.group
+
+
+class Sayings:
+    """Stands in for `Overrides`; counts how often it is asked."""
+
+    def __init__(self, **said: bool) -> None:
+        self.said = {group.encode(): verdict for group, verdict in said.items()}
+        self.asked: list[bytes] = []
+
+    @property
+    def empty(self) -> bool:
+        return not self.said
+
+    def forced(self, group: bytes) -> bool | None:
+        self.asked.append(group)
+        return self.said.get(group)
+
+
+def test_what_was_said_goes_before_the_model() -> None:
+    said = Sayings(**{"disk failed #": False, "disk fine #": True})
+    judged, _ = judge(overrides=said)  # type: ignore[arg-type]
+
+    assert [False, True, True] == flags(judged, b"disk failed 7", b"disk fine 7", b"an error")
+    assert IGNORED is judged.judge(Block(b"disk failed 8", 1, 0))[0]
+    fine, error = judged.judge(Block(b"disk fine 8\nan error", 1, 0))
+    assert (b"disk fine #", True) == (fine.template, fine.forced)
+    assert pytest.approx(0.1) == fine.score
+    assert not error.forced
+
+
+def test_a_forced_normal_line_keeps_its_score_where_scores_are_wanted() -> None:
+    said = Sayings(**{"disk failed #": False})
+    judged, _ = judge(keep_normal=True, overrides=said)  # type: ignore[arg-type]
+    (verdict,) = judged.judge(Block(b"disk failed 7", 1, 0))
+
+    assert not verdict.anomalous
+    assert not verdict.forced
+    assert pytest.approx(0.9) == verdict.score
+
+
+def test_one_saying_holds_for_all_lines_of_a_group() -> None:
+    said = Sayings(**{'sync failed for pod="*"': False, 'sync fine for pod="*"': True})
+    judged, _ = judge(overrides=said)  # type: ignore[arg-type]
+    names = [b"web-6b5f6db455-xkvd", b"api-7c6a1d9f44-abcx"]
+
+    for state, expected in ((b"failed", False), (b"fine", True)):
+        lines = [b'sync %s for pod="%s"' % (state, name) for name in names]
+        assert [expected] * 2 == flags(judged, *lines)
+
+
+def test_a_group_is_asked_for_once_and_never_if_nothing_was_said() -> None:
+    said, silent = Sayings(x=True), Sayings()
+    for sayings in (said, silent):
+        judged, _ = judge(overrides=sayings)  # type: ignore[arg-type]
+        for number in range(1, 4):
+            flags(judged, b"disk failed %d" % number, b"disk fine %d" % number)
+
+    assert [b"disk failed #", b"disk fine #"] == said.asked
+    assert [] == silent.asked
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(_LINE, min_size=1, max_size=20),
+    st.dictionaries(st.integers(0, 19), st.booleans(), max_size=5),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_what_was_said_wins_whatever_was_cached_before(
+    lines: list[bytes], sayings: dict[int, bool], capacity: int, skipping: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logagent.judge, "FAST_CAPACITY", capacity)
+        taught, _ = judge()
+    plain, _ = judge()
+    expected = flags(plain, *lines)
+    flags(taught, *lines)
+    if skipping:
+        taught._skip = 5  # as after many blocks in which fast keys were of no use
+    masked = templates(lines).templates
+    said = Sayings()
+    for at, verdict in sayings.items():
+        if at < len(lines):
+            said.said[group_key(masked[at])] = verdict
+    taught.teach(said)
+
+    wanted = [
+        said.said.get(group_key(template), before)
+        for template, before in zip(masked, expected, strict=True)
+    ]
+    assert wanted == flags(taught, *lines)
+    taught.teach(None)
+    assert expected == flags(taught, *lines)

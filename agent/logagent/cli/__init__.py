@@ -4,7 +4,7 @@ Results go to standard output only; every command is a function of its own modul
 does is in a module that knows nothing of command lines.
 """
 
-from logagent.cli import config, model, run, scan  # noqa: F401 - their commands are there once they are imported
+from logagent.cli import config, doctor, learned, model, replay, run, scan, teach  # noqa: F401 - their commands are there once they are imported
 from logagent.cli.base import app, main
 
 __all__ = ["app", "main"]

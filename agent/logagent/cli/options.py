@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ __all__ = [
     "Sensitivity",
     "StateDirOption",
     "StatsFormat",
+    "since_time",
 ]
 
 
@@ -73,3 +75,15 @@ StateDirOption = Annotated[
         help="Where positions, groups and the spool are kept.  [default: /var/lib/logagent]",
     ),
 ]
+
+
+def since_time(text: str | None) -> float | None:
+    """Return what ``--since`` means [s since 1970]."""
+    from logagent.times import parse_since
+
+    if text is None:
+        return None
+    try:
+        return parse_since(text, time.time())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--since") from None

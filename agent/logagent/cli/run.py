@@ -77,6 +77,13 @@ def run(
         typer.Option(help="auto: onnxruntime where it is installed, else numpy.  [default: auto]"),
     ] = None,
     bundle: BundleOption = None,
+    learn: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Learn for so long, 24h or 3d, what is routine here and which threshold fits.",
+        ),
+    ] = None,
     poll_seconds: Annotated[
         float | None,
         typer.Option(metavar="S", help="Look at files so often without inotify.  [default: 1]"),
@@ -103,6 +110,7 @@ def run(
         "watch.trace_seconds": trace_seconds,
         "state.dir": None if state_dir is None else str(state_dir),
         "state.save_seconds": save_seconds,
+        "adapt.learn_seconds": _learn_seconds(learn),
         "alerts.group": False if no_group else None,
         "sinks.format": output and output.value,
         "sinks.jsonl": None if jsonl is None else str(jsonl),
@@ -114,6 +122,17 @@ def run(
         "model.bundle": None if bundle is None else str(bundle),
     }
     guarded(lambda: _become_agent(config, overrides))
+
+
+def _learn_seconds(text: str | None) -> float | None:
+    from logagent.teach_command import lasting_seconds
+
+    if text is None:
+        return None
+    try:
+        return lasting_seconds(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--learn") from None
 
 
 def _become_agent(config: Path | None, overrides: dict[str, Any]) -> int:

@@ -6,7 +6,6 @@ import math
 import os
 import shutil
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -14,14 +13,22 @@ import typer
 
 from logagent.bundle import DEFAULT_BUNDLE
 from logagent.cli.base import app, guarded
-from logagent.cli.options import BackendChoice, BundleOption, Format, Sensitivity, StatsFormat
+from logagent.cli.options import (
+    BackendChoice,
+    BundleOption,
+    Format,
+    Sensitivity,
+    StatsFormat,
+    since_time,
+)
 
 __all__ = ["scan"]
 
 
 @app.command(
     epilog="Exit codes: 0 done, 1 anomalies found (with --exit-code), 2 usage, 3 bundle, "
-    "4 something could not be read (the rest was scanned), 5 backend, 6 output, 130 interrupted."
+    "4 something could not be read (the rest was scanned), 5 backend, 6 output, 7 overrides, "
+    "130 interrupted."
 )
 def scan(
     paths: Annotated[
@@ -61,6 +68,13 @@ def scan(
         str | None,
         typer.Option(
             metavar="TIME", help="Leave out older lines: 2h, 3d, today, 2026-01-31, ISO 8601."
+        ),
+    ] = None,
+    overrides: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Heed what was taught with feedback and ignore: overrides.toml of a state folder.",
         ),
     ] = None,
     exit_code: Annotated[
@@ -103,7 +117,7 @@ def scan(
         top=top if top is not None else (20 if human else None),
         sensitivity=sensitivity.value,
         threshold=threshold,
-        since=None if since is None else _since(since),
+        since=since_time(since),
         exit_code=exit_code,
         quiet=quiet,
         stats=stats is not None,
@@ -115,14 +129,6 @@ def scan(
         colour=human and sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
         progress=sys.stderr.isatty() and not quiet,
         html=html,
+        overrides=overrides,
     )
     guarded(lambda: scan_command(paths, options))
-
-
-def _since(text: str) -> float:
-    from logagent.times import parse_since
-
-    try:
-        return parse_since(text, time.time())
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--since") from None

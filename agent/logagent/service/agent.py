@@ -23,11 +23,17 @@ from logagent import __version__
 from logagent.config import Config, load
 from logagent.errors import LogagentError
 from logagent.inputs import Batch, Input
+from logagent.overrides import FILE_NAME, Overrides, OverridesFile
+from logagent.policy.facts import FILE_NAME as FACTS_NAME
+from logagent.policy.facts import save
 from logagent.service import memory
-from logagent.service.alerts import Plan
+from logagent.service.adapting import adapted, is_to_forget, load_facts, make_adaptation
+from logagent.service.alerts import Alerts, GroupAlerts, Plan
 from logagent.service.log import AgentLog, Reporter, set_up
 from logagent.service.notify import Notifier
 from logagent.service.parts import (
+    Model,
+    host_name,
     load_model,
     make_alerts,
     make_delivery,
@@ -71,7 +77,8 @@ class Agent:
         self._overrides = overrides
         self.config = load(config_file, overrides)
         self.reporter = Reporter()
-        self.lines = self.bytes = self.anomalous = self.own_lines = self.alerts_sent = 0
+        self.lines = self.bytes = self.anomalous = self.alerts_sent = 0
+        self.own_lines = self.hidden_lines = 0
         self._stop = 0
         self._reload = False
         self.changed = False  # since the state was saved
@@ -103,6 +110,8 @@ class Agent:
         self.model = load_model(self.config)
         self.folder = StateFolder(self.config.state.folder(), self.reporter)
         try:
+            self.overrides_file = OverridesFile(self.folder.folder / FILE_NAME, self.reporter)
+            self.overrides = self.overrides_file.poll(time.time()) or Overrides()
             self._open()
             self.status_server = StatusServer(self.folder.folder, self.reporter)
             self.metrics = make_metrics(self.config, self.reporter)
@@ -140,8 +149,7 @@ class Agent:
         if not isinstance(pids, list) or not all(isinstance(pid, int) for pid in pids):
             raise ValueError("has no list of process ids")
         self.pids = [*pids[1 - _PIDS :], os.getpid()]
-        self.alerts = make_alerts(self.config, self.model, self.pids)
-        self.alerts.load(saved.get("alerts", []))
+        self.model, self.alerts = self._judging(self.config, self.model, saved.get("alerts", []))
         inputs = saved.get("inputs") if state is not None else None
         if state is not None and not isinstance(inputs, dict):
             raise ValueError("has no inputs")
@@ -156,6 +164,22 @@ class Agent:
             config = replace(config, watch=replace(config.watch, from_start=True))
         self.inputs = make_inputs(config, inputs, self.reporter, self.pids)
         self.delivery = make_delivery(self.config, self.reporter)
+
+    def _judging(self, config: Config, model: Model, saved: object) -> tuple[Model, Alerts]:
+        """Return what judges lines and what makes alerts of them, as this host needs them.
+
+        Raises:
+            ValueError: what was saved of the alerts makes no sense.
+        """
+        folder = self.folder.folder
+        facts = load_facts(folder, model, self.reporter)
+        adaptation = make_adaptation(config, model, facts, self.reporter)
+        model = adapted(model, config, adaptation, self.overrides)
+        alerts = make_alerts(config, model, self.pids, self.overrides, adaptation)
+        alerts.load(saved)
+        if adaptation is not None and is_to_forget(folder, self.reporter):
+            adaptation.forget()
+        return model, alerts
 
     def _signals(self) -> None:
         def stop(number: int, _frame: object) -> None:
@@ -214,6 +238,10 @@ class Agent:
         busy = False
         if now < self.blocked_until:
             return False
+        self._learn_overrides()
+        # What is due goes out before more is read: nothing piles up behind a sink that is full.
+        if self.alerts.wait_seconds() <= 0 and not self._tell():
+            return False
         for each in self.inputs:
             # A turn ends after one round, so that no input starves another, nor the watchdog.
             for batch in each.poll(now):
@@ -226,6 +254,41 @@ class Agent:
                 each.wants_save = False
                 busy = True
         return busy
+
+    def _learn_overrides(self) -> None:
+        """Go by what the operator has said since the last turn."""
+        if (overrides := self.overrides_file.poll(time.time())) is not None:
+            self.model.judge.teach(overrides)
+            self.alerts.teach(overrides)
+            self.overrides = overrides
+            self.changed = True
+
+    def _tell(self, *, ending: bool = False) -> bool:
+        """Send the alerts that are due; tell whether that worked."""
+        plan = self.alerts.due(ending=ending)
+        if not plan.tellings:
+            return True
+        self.changed = True
+        return self._deliver(plan)
+
+    def _end_learning(self) -> None:
+        """When the time is over: say what was learnt, and go by it."""
+        alerts, now = self.alerts, time.time()
+        if not isinstance(alerts, GroupAlerts) or alerts.adaptation is None:
+            return
+        adaptation = alerts.adaptation
+        if not adaptation.tick(now) or (learner := adaptation.learner) is None:
+            return
+        facts = learner.finish(now, host_name(), self.model.scorer.bundle.sha256)
+        if not self._deliver(Plan([alerts.teller.learned(facts)])):
+            return  # again in ten seconds
+        adaptation.learner, self.changed = None, True
+        try:
+            save(self.folder.folder / FACTS_NAME, facts)
+        except OSError as error:
+            self.reporter("facts", f"what was learnt cannot be saved: {error.strerror}")
+            return
+        self._reload = True  # the judge's threshold changes
 
     def _take(self, batch: Batch) -> bool:
         """Judge a batch and deliver what comes of it; tell whether that worked."""
@@ -255,10 +318,11 @@ class Agent:
         self.alerts.commit(plan)
         self.anomalous += plan.anomalous
         self.own_lines += plan.own
+        self.hidden_lines += plan.hidden
         self.alerts_sent += len(plan.alerts)
         if self.metrics is not None:
             self.metrics.count(plan.alerts)
-        self._alerted |= bool(plan.alerts or plan.changes)
+        self._alerted |= bool(plan.alerts or plan.seen)
         return True
 
     def _joiner(self, source: str) -> Joiner:
@@ -326,9 +390,8 @@ class Agent:
             self.metrics.serve(now, lambda: status(self))
         if now >= self._next_due:
             self._next_due = now + _DUE_SECONDS
-            plan = self.alerts.due()
-            if plan.alerts and now >= self.blocked_until and self._deliver(plan):
-                self.changed = True
+            if now >= self.blocked_until and self._tell():
+                self._end_learning()
         if now >= self._next_trim and self.lines > self._trimmed_lines + _TRIM_LINES:
             self._next_trim, self._trimmed_lines = now + _TRIM_SECONDS, self.lines
             memory.give_back()
@@ -350,6 +413,7 @@ class Agent:
             self.delivery.deadline(now),
             self._save_due(),
             self._next_due,
+            now + (math.inf if blocked else self.alerts.wait_seconds()),
             self._finish_by,
             math.inf if self.metrics is None else self.metrics.deadline(),
             self.blocked_until if blocked else min(each.deadline(now) for each in self.inputs),
@@ -381,6 +445,7 @@ class Agent:
         self.blocked_until = -math.inf
         while self._turn(now := time.monotonic()) and now < stop:
             pass
+        self._tell(ending=True)
         self.delivery.settle(_DRAIN_SECONDS)
         self._save()
         if waiting := self._waiting_alerts():
@@ -407,9 +472,8 @@ class Agent:
         model = load_model(config)
         if config.state.folder() != self.folder.folder:
             raise ValueError("another state folder needs a restart")
-        alerts = make_alerts(config, model, self.pids)
-        if config.alerts.group == self.config.alerts.group:
-            alerts.load(self.alerts.state())
+        same = config.alerts.group == self.config.alerts.group
+        model, alerts = self._judging(config, model, self.alerts.state() if same else [])
         self._save()
         old = self.config
         same = (config.watch, config.journal, config.syslog, config.sinks.jsonl) == (

@@ -1,33 +1,35 @@
 """From judged lines to alerts: one per anomalous line, or one per group of lines that say the same.
 
-`plan` looks at a batch and says what is to be told; only `commit` remembers it. So a batch that no
-sink could take is planned again, with the same ids, and nothing is counted twice.
+`plan` looks at a batch, `due` at the clock; both say what is to be told and change nothing, only
+`commit` remembers it. So what no sink could take is told later, with the same ids, and nothing is
+counted twice. Which group is told, and when, is decided in `logagent.policy`.
 
-Guarantees: an alert's id is that of the first line it is about, or comes of that and of how often
-the group was told before, so it is equal after a restart; at most `max_groups` groups are known,
-the one seen least recently is forgotten first, and counted. The agent's own lines, come back
-through syslog, are no news. Memory: about 2 kB a group.
+Guarantees: an alert's id is that of the first line of its lead, or comes of that and of how often
+the group was told before, so it is equal after a restart. The agent's own lines, come back through
+syslog, are no news, nor is what the operator told it to ignore. Memory: the policy's, and 1 KiB of
+the last lines of `_TAILS` sources.
 """
 
 from __future__ import annotations
 
 import math
-import re
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from hashlib import blake2b
+from itertools import islice
 from typing import Any, Protocol
 
-from logagent.explain import words_that_count
-from logagent.groups import SAMPLE_BYTES, Group, Sighting, record_id
+from logagent.groups import SAMPLE_BYTES, Sighting, record_id
 from logagent.inputs import Batch
-from logagent.judge import NORMAL, Verdict
-from logagent.kinds import Kinds
-from logagent.records import dumps, group_record, line_record
+from logagent.judge import IGNORED, NORMAL, Verdict
+from logagent.overrides import Overrides
+from logagent.policy.adaptation import HostAdaptation
+from logagent.policy.known import Known
+from logagent.policy.policy import BOOT, Policy, Telling
+from logagent.policy.rate import Rate
+from logagent.policy.telling import Teller, severity_of
+from logagent.records import dumps, line_record
 from logagent.sanitise import printable
-from logagent.scorer import Scorer
 from logagent.service.own_lines import OwnLines
 from logagent.sinks import Alert
 from logagent.times import TimeParser
@@ -35,22 +37,41 @@ from logagent.traces import Trace, below
 
 __all__ = ["Alerts", "GroupAlerts", "LineAlerts", "Plan"]
 
-_STORED_BYTES = 256  # [bytes] of a line or template kept in the saved state
 _TEXT_CHARS = 400  # of a line in an alert's text
-_CRITICAL, _ERROR, _WARNING = 2, 3, 4  # RFC 5424, 6.2.1
-_SEVERE = 0.97  # score from which an alert is called an error
+_CONTEXT = 3  # lines before and after a group's first one that its alert shows
+_CONTEXT_BYTES = 300  # [bytes] of each
+_TAIL_BYTES = 1024  # [bytes] of a source's last lines, kept to be the context of the next
+_TAILS = 256  # sources of which they are kept
+_BOOT_BYTES = 8192  # [bytes] of a batch in which a boot is looked for: it is news if followed live
+_LISTED = 1000  # groups in the status
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The lines of one verdict in a batch."""
+
+    verdict: Verdict
+    first: int
+    last: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a batch would tell."""
+    """What a batch, or the clock, would tell."""
 
     alerts: list[Alert]
-    changes: list[_Change] = field(default_factory=list)
     anomalous: int = 0
     """Lines over the threshold."""
     own: int = 0
     """Of these, lines that the agent itself wrote."""
+    hidden: int = 0
+    """Of these, lines that the operator's entries hide."""
+    batch: Batch | None = None
+    lines: int = 0
+    """Of the batch."""
+    seen: list[_Seen] = field(default_factory=list)
+    tellings: list[Telling] = field(default_factory=list)
 
 
 class Alerts(Protocol):
@@ -64,15 +85,31 @@ class Alerts(Protocol):
         """The alerts were taken: remember."""
         ...
 
-    def due(self) -> Plan:
-        """Say what is to be told now though no new line came; bounded."""
+    def due(self, *, ending: bool = False) -> Plan:
+        """Say what is to be told now though no new line came; bounded.
+
+        Args:
+            ending: no line will come any more.
+        """
+        ...
+
+    def wait_seconds(self) -> float:
+        """Return in how many seconds a group that waits to be told is due; infinite if none."""
+        ...
+
+    def teach(self, overrides: Overrides) -> None:
+        """Go by other entries of the operator from the next line on."""
         ...
 
     def counts(self) -> dict[str, int]:
         """Return what is known of groups, for the status."""
         ...
 
-    def state(self) -> list[Any]:
+    def known_groups(self) -> list[dict[str, Any]]:
+        """Return the groups seen latest, for the status; JSON-able."""
+        ...
+
+    def state(self) -> Any:
         """Return what `load` needs, msgpack types only."""
         ...
 
@@ -88,15 +125,16 @@ class Alerts(Protocol):
 class LineAlerts:
     """One alert for every anomalous line."""
 
-    def __init__(self, host: str, own: OwnLines) -> None:
+    def __init__(self, host: str, own: OwnLines, overrides: Overrides | None = None) -> None:
         self._host = host
         self._own = own
+        self._overrides = overrides
         self._times = TimeParser()
 
     def plan(self, batch: Batch, verdicts: list[Verdict], joined: int) -> Plan:  # noqa: ARG002
         """See `Alerts.plan`."""
         alerts = []
-        own = anomalous = 0
+        own = hidden = anomalous = 0
         if verdicts.count(NORMAL) == len(verdicts):
             return Plan([])
         for index, verdict in enumerate(verdicts):
@@ -106,6 +144,11 @@ class LineAlerts:
             if self._own.holds(line):
                 own += 1
                 continue
+            if self._overrides is not None and self._overrides.hides(
+                batch.source, line, verdict.group or verdict.template
+            ):
+                hidden += 1
+                continue
             anomalous += 1
             sighting = sighting_of(batch, index)
             id_ = line_id(batch, index, line)
@@ -113,20 +156,32 @@ class LineAlerts:
             record |= line_record(sighting, verdict, self._times)
             text = f"{printable(sighting.source, 200)}: {printable(line, _TEXT_CHARS)}"
             alerts.append(Alert(id_, dumps(record).encode(), text, severity_of(verdict.score)))
-        return Plan(alerts, [], anomalous, own)
+        return Plan(alerts, anomalous, own, hidden)
 
     def commit(self, plan: Plan) -> None:
         """See `Alerts.commit`."""
 
-    def due(self) -> Plan:
+    def due(self, *, ending: bool = False) -> Plan:  # noqa: ARG002
         """See `Alerts.due`."""
         return Plan([])
+
+    def wait_seconds(self) -> float:
+        """See `Alerts.wait_seconds`."""
+        return math.inf
+
+    def teach(self, overrides: Overrides) -> None:
+        """See `Alerts.teach`."""
+        self._overrides = overrides
 
     def counts(self) -> dict[str, int]:
         """See `Alerts.counts`."""
         return {}
 
-    def state(self) -> list[Any]:
+    def known_groups(self) -> list[dict[str, Any]]:
+        """See `Alerts.known_groups`."""
+        return []
+
+    def state(self) -> Any:
         """See `Alerts.state`."""
         return []
 
@@ -134,264 +189,220 @@ class LineAlerts:
         """See `Alerts.load`."""
 
 
-@dataclass(slots=True)
-class _Known:
-    """A group that was told."""
-
-    id: str
-    template: bytes
-    score: float
-    first: Sighting
-    last: Sighting
-    trace: Trace
-    count: int
-    told_count: int
-    """Lines that the alerts so far spoke of."""
-    told_at: float
-    """[s since 1970] When the last alert was sent; wall clock, as it must outlive a restart."""
-    told: int
-    """Alerts so far."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """What a plan does to a group."""
-
-    key: bytes
-    group: _Known
-    """The group as it is afterwards."""
-
-
 class GroupAlerts:
-    """One alert for a group of lines that say the same, and one now and then while it goes on."""
+    """One alert for a group of lines that say the same, when the policy says so."""
 
     def __init__(
         self,
-        scorer: Scorer,
-        host: str,
+        teller: Teller,
         own: OwnLines,
+        policy: Policy,
         *,
-        repeat_seconds: Sequence[float],
-        max_groups: int,
+        overrides: Overrides | None = None,
+        adaptation: HostAdaptation | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """Know no group yet.
 
         Args:
-            scorer: explains.
-            host: name of this machine, part of every record.
+            teller: says it.
             own: what to leave out.
-            repeat_seconds: waits before a group that goes on is told again; the last one repeats.
-            max_groups: groups known at most.
+            policy: decides what is told, and when.
+            adaptation: the habits of this host, which the policy asks; to be saved with it.
+            overrides: what the operator has said.
             wall: the time of day [s since 1970].
         """
-        self.forgotten = 0
-        """Groups let go for want of room; one that comes back is told as new."""
-        self._scorer = scorer
-        self._kinds = Kinds(scorer.bundle)
-        self._host = host
+        self.policy = policy
+        self.adaptation = adaptation
+        self.teller = teller
         self._own = own
-        self._waits = list(repeat_seconds) or [float("inf")]
-        self._max_groups = max_groups
+        self._overrides = overrides
+        if overrides is not None:
+            self.teach(overrides)
         self._wall = wall
-        self._times = TimeParser()
-        self._groups: dict[bytes, _Known] = {}  # seen least recently first
+        self._tails: dict[str, bytes] = {}
+        self._wanting: dict[str, list[tuple[Known, int]]] = {}
 
     def __len__(self) -> int:
-        return len(self._groups)
+        return len(self.policy)
+
+    def teach(self, overrides: Overrides) -> None:
+        """Go by other entries of the operator from the next line on."""
+        self._overrides = overrides
+        self.policy.heed(overrides)
 
     def plan(self, batch: Batch, verdicts: list[Verdict], joined: int) -> Plan:
-        """See `Alerts.plan`."""
+        """See `Alerts.plan`; groups are told by `due`, so this tells nothing."""
         if verdicts.count(NORMAL) == len(verdicts):
-            return Plan([], [], joined)
-        counts = Counter([verdict for verdict in verdicts if verdict is not NORMAL])
-        # The last line of each verdict: later entries replace earlier ones, in one pass in C.
-        last = dict(zip(verdicts, range(len(verdicts)), strict=True))
-        changes: dict[bytes, _Known] = {}
-        anomalous, own, now = joined, 0, self._wall()
-        for verdict, count in counts.items():
-            if not verdict.anomalous:
-                continue
-            first, final, others = verdicts.index(verdict), last[verdict], count
-            if self._own.holds(batch.block.line(first)):
+            return Plan([], joined, batch=batch, lines=len(verdicts))
+        places: dict[Verdict, list[int]] = {}
+        for index in [at for at, verdict in enumerate(verdicts) if verdict is not NORMAL]:
+            places.setdefault(verdicts[index], []).append(index)
+        places.pop(IGNORED, None)
+        seen: list[_Seen] = []
+        anomalous, own, hidden = joined, 0, 0
+        line = batch.block.line
+        hides = self._overrides is not None and self._overrides.looks_at_lines
+        for verdict, found in places.items():
+            indices = found
+            if hides or self._own.holds(line(found[0])):
                 # Somebody else may have written lines of the same form: look at each.
-                news = [
-                    index
-                    for index, each in enumerate(verdicts)
-                    if each is verdict and not self._own.holds(batch.block.line(index))
+                others = [index for index in found if not self._own.holds(line(index))]
+                indices = [
+                    index for index in others if not self._hides(batch.source, line(index), verdict)
                 ]
-                others = len(news)
-                own += count - others
-                if not news:
+                own += len(found) - len(others)
+                hidden += len(others) - len(indices)
+                if not indices:
                     continue
-                first, final = news[0], news[-1]
-            anomalous += others
-            key = verdict.group or verdict.template
-            sighting = sighting_of(batch, final)
-            known = changes.get(key) or self._groups.get(key)
-            if known is None:
-                known = _first(batch, first, verdict)
-            if key in changes and changes[key].last.offset > sighting.offset:
-                sighting = changes[key].last  # two verdicts of one group in a batch
-            changes[key] = _with(known, others, sighting, verdict.score)
-        alerts = []
-        for key, group in changes.items():
-            if not self._is_due(group, now):
-                continue
-            alerts.append(self._alert(group))
-            changes[key] = _told(group, now)
-        return Plan(alerts, [_Change(*pair) for pair in changes.items()], anomalous, own)
+            if verdict.anomalous:
+                anomalous += len(indices)
+            seen.append(_Seen(verdict, indices[0], indices[-1], len(indices)))
+        return Plan([], anomalous, own, hidden, batch, len(verdicts), seen)
 
-    def due(self) -> Plan:
-        """See `Alerts.due`: groups that went on since they were told, and then fell silent."""
-        now = self._wall()
-        alerts, changes = [], []
-        for key, group in self._groups.items():
-            if group.count > group.told_count and self._is_due(group, now):
-                alerts.append(self._alert(group))
-                changes.append(_Change(key, _told(group, now)))
-                if len(alerts) >= 100:
-                    break
-        return Plan(alerts, changes)
+    def _hides(self, source: str, line: bytes, verdict: Verdict) -> bool:
+        if self._overrides is None:
+            return False
+        group = verdict.group or verdict.template
+        return self._overrides.hides(source, line, group) is not None
 
     def commit(self, plan: Plan) -> None:
         """See `Alerts.commit`."""
-        groups = self._groups
-        for change in plan.changes:
-            groups.pop(change.key, None)
-            groups[change.key] = change.group
-        while len(groups) > self._max_groups:
-            del groups[next(iter(groups))]
-            self.forgotten += 1
+        for telling in plan.tellings:
+            self.policy.told(telling)
+        if plan.batch is None:
+            return
+        now = self._wall()
+        self.policy.passed(plan.lines, plan.anomalous)
+        if self.adaptation is not None:
+            self.adaptation.passed(plan.lines)
+        data = plan.batch.block.data
+        if data.find(b" Linux version ", 0, _BOOT_BYTES) >= 0 and BOOT.search(data):
+            self.policy.booted(now)
+        if self._wanting:
+            self._context_after(plan.batch)
+        for seen in plan.seen:
+            self._take(plan.batch, seen, now)
+        source, tail = plan.batch.source, data[-_TAIL_BYTES:]
+        earlier = self._tails.pop(source, None)
+        if earlier and len(tail) < _TAIL_BYTES:  # a log is followed line by line
+            tail = (earlier + b"\n" + tail)[-_TAIL_BYTES:]
+        self._tails[source] = tail
+        if len(self._tails) > _TAILS:
+            del self._tails[next(iter(self._tails))]
 
-    def _is_due(self, group: _Known, now: float) -> bool:
-        if not group.told:
-            return True
-        wait = self._waits[min(group.told, len(self._waits)) - 1]
-        # A clock that was set back must not silence a group for as long.
-        return not 0 <= now - group.told_at < wait
-
-    def _alert(self, group: _Known) -> Alert:
-        id_ = _alert_id(group)
-        words = words_that_count(self._scorer, group.template)
-        kind = self._kinds.of(self._scorer.embedding.embed([group.template])[0])
-        shown = Group(group.id, group.template, group.score, group.first, group.last)
-        shown.count, shown.trace = group.count, group.trace
-        record: dict[str, Any] = {"id": id_, "host": self._host}
-        record |= {"group": group.id, "alert": "again" if group.told else "new"}
-        if group.told:
-            record["since_told"] = group.count - group.told_count
-        details = group_record(shown, self._times, words, kind, None)
-        del details["id"]
-        times = f" ×{group.count}" if group.count > 1 else ""
-        told = "still: " if group.told else ""
-        about = f" [{kind.category}]" if kind.category else ""
-        text = (
-            f"{told}{printable(group.first.source, 200)}{times}{about}: "
-            f"{printable(group.last.text, _TEXT_CHARS)}"
+    def _take(self, batch: Batch, seen: _Seen, now: float) -> None:
+        verdict, policy = seen.verdict, self.policy
+        key = verdict.group or verdict.template
+        group = policy.lead(key)
+        if group is None:
+            group = policy.enter(
+                key,
+                verdict.score,
+                verdict.forced,
+                batch.source,
+                now,
+                lambda: self._first(batch, seen, key, now),
+            )
+        policy.note(
+            batch.source,
+            key,
+            verdict.template,
+            batch.block.line(seen.last),
+            verdict.score,
+            seen.count,
+            now,
         )
-        return Alert(id_, dumps(record | details).encode(), text, severity_of(group.score))
+        if group is None:
+            return
+        group.last = sighting_of(batch, seen.last)
+        policy.count(group, seen.count, verdict.score, now)
+
+    def _first(self, batch: Batch, seen: _Seen, key: bytes, now: float) -> Known:
+        block, index, verdict = batch.block, seen.first, seen.verdict
+        sighting = sighting_of(batch, index)
+        trace = below(block, index)
+        group = Known(
+            key,
+            line_id(batch, index, block.line(index)),
+            verdict.template,
+            verdict.score,
+            sighting,
+            sighting,
+            Trace(trace.lines, trace.cause[:SAMPLE_BYTES]),
+            now,
+            now,
+            Rate(now, now),
+        )
+        before = [block.line(at) for at in range(max(index - _CONTEXT, 0), index)]
+        if len(before) < _CONTEXT and (tail := self._tails.get(batch.source)):
+            earlier = tail.split(b"\n")[-_CONTEXT:]
+            before = [*earlier, *before][-_CONTEXT:]
+        after = [
+            block.line(at) for at in range(index + 1, min(index + 1 + _CONTEXT, block.line_count))
+        ]
+        group.context.before = [line[:_CONTEXT_BYTES] for line in before]
+        group.context.after = [line[:_CONTEXT_BYTES] for line in after]
+        if len(after) < _CONTEXT:
+            wanting = self._wanting.setdefault(batch.source, [])
+            wanting.append((group, _CONTEXT - len(after)))
+            if len(self._wanting) > _TAILS:
+                del self._wanting[next(iter(self._wanting))]
+        return group
+
+    def _context_after(self, batch: Batch) -> None:
+        """Give groups that wait to be told the lines that came after their first one."""
+        wanting = self._wanting.pop(batch.source, ())
+        lines = batch.block.data.split(b"\n", _CONTEXT)[:_CONTEXT] if wanting else []
+        for group, missing in wanting:
+            if group.pending_at is None:
+                continue
+            group.context.after += [line[:_CONTEXT_BYTES] for line in lines[:missing]]
+            if missing > len(lines):
+                left = self._wanting.setdefault(batch.source, [])
+                left.append((group, missing - len(lines)))
+
+    def due(self, *, ending: bool = False) -> Plan:
+        """See `Alerts.due`."""
+        tellings = self.policy.due(self._wall(), ending=ending)
+        if not tellings:
+            return Plan([])
+        alerts = [self.teller.alert(telling) for telling in tellings]
+        told = [alert for alert in alerts if alert is not None]
+        return Plan(told, tellings=tellings)
+
+    def wait_seconds(self) -> float:
+        """See `Alerts.wait_seconds`."""
+        now = self._wall()
+        return self.policy.pending_seconds(now)
 
     def counts(self) -> dict[str, int]:
         """See `Alerts.counts`."""
-        return {"known": len(self._groups), "forgotten": self.forgotten}
+        return self.policy.counts()
 
-    def state(self) -> list[Any]:
+    def known_groups(self) -> list[dict[str, Any]]:
+        """See `Alerts.known_groups`."""
+        latest = islice(reversed(list(self.policy)), _LISTED)
+        return [self.teller.known(group) for group in latest]
+
+    def state(self) -> Any:
         """See `Alerts.state`."""
-        return [
-            [
-                key,
-                group.id,
-                group.template[:_STORED_BYTES],
-                group.score,
-                _stored(group.first),
-                _stored(group.last),
-                [group.trace.lines, group.trace.cause[:_STORED_BYTES]],
-                [group.count, group.told_count, group.told],
-                group.told_at,
-            ]
-            for key, group in self._groups.items()
-        ]
+        habits = None if self.adaptation is None else self.adaptation.state()
+        return {"policy": self.policy.state(), "adaptation": habits}
 
     def load(self, saved: object) -> None:
         """See `Alerts.load`."""
-        if not isinstance(saved, list):
-            raise ValueError("has no list of groups")
-        for values in saved[-self._max_groups :]:
-            match values:
-                case [
-                    bytes(key),
-                    str(id_),
-                    bytes(template),
-                    float(score),
-                    [*first],
-                    [*last],
-                    [int(lines), bytes(cause)],
-                    [int(count), int(told_count), int(told)],
-                    float(told_at),
-                ] if (
-                    re.fullmatch("[0-9a-f]{16}", id_)
-                    and 0 <= score <= 1
-                    and min(lines, count, told_count, told) >= 0
-                    and max(lines, count, told_count, told) < 2**63
-                    and math.isfinite(told_at)
-                ):
-                    self._groups[key] = _Known(
-                        id_,
-                        template,
-                        score,
-                        _sighting(first),
-                        _sighting(last),
-                        Trace(lines, cause),
-                        count,
-                        told_count,
-                        told_at,
-                        told,
-                    )
-                case _:
-                    raise ValueError("a group has other fields")
-
-
-def _first(batch: Batch, index: int, verdict: Verdict) -> _Known:
-    sighting = sighting_of(batch, index)
-    trace = below(batch.block, index)
-    cut = Trace(trace.lines, trace.cause[:SAMPLE_BYTES])
-    id_ = line_id(batch, index, batch.block.line(index))
-    return _Known(id_, verdict.template, verdict.score, sighting, sighting, cut, 0, 0, 0.0, 0)
-
-
-def _with(group: _Known, count: int, last: Sighting, score: float) -> _Known:
-    """Return the group after `count` more lines."""
-    return _Known(
-        group.id,
-        group.template,
-        max(group.score, score),
-        group.first,
-        last,
-        group.trace,
-        group.count + count,
-        group.told_count,
-        group.told_at,
-        group.told,
-    )
-
-
-def _alert_id(group: _Known) -> str:
-    """Return the id of the next alert about a group.
-
-    After a crash the lines come again in other batches and at another time, so a later alert goes
-    by its number: of which line it is told is chance.
-    """
-    if not group.told:
-        return group.id
-    told = group.told.to_bytes(8, "big")
-    return blake2b(told, key=group.id.encode(), digest_size=8).hexdigest()
-
-
-def _told(group: _Known, now: float) -> _Known:
-    told = _with(group, 0, group.last, group.score)
-    told.told_count, told.told_at, told.told = group.count, now, group.told + 1
-    return told
+        match saved:
+            case {"policy": policy, "adaptation": habits}:
+                self.policy.load(policy)
+                if self.adaptation is not None and habits is not None:
+                    self.adaptation.load(habits)
+                if self._overrides is not None:
+                    self.teach(self._overrides)  # something was said while nobody listened
+            case [*groups] if all(isinstance(group, list) for group in groups):
+                pass  # of a first start, of `LineAlerts`, or of an agent without a policy
+            case _:
+                raise ValueError("the alerts have other fields")
 
 
 def sighting_of(batch: Batch, index: int) -> Sighting:
@@ -408,20 +419,3 @@ def sighting_of(batch: Batch, index: int) -> Sighting:
 def line_id(batch: Batch, index: int, line: bytes) -> str:
     """Return the stable id of a line of a batch."""
     return record_id(batch.fingerprint, batch.block.line_offset(index), line)
-
-
-def severity_of(score: float) -> int:
-    """Return the severity of a score, as in RFC 5424, 6.2.1."""
-    return _ERROR if score >= _SEVERE else _WARNING
-
-
-def _stored(sighting: Sighting) -> list[Any]:
-    text = sighting.text[:_STORED_BYTES]
-    return [sighting.source, sighting.line, sighting.offset, text]
-
-
-def _sighting(values: list[Any]) -> Sighting:
-    match values:
-        case [str(source), int(line), int(offset), bytes(text)]:
-            return Sighting(source, line, offset, text)
-    raise ValueError("a group's line has other fields")

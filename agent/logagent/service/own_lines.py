@@ -23,5 +23,7 @@ class OwnLines:
 
     def holds(self, line: bytes) -> bool:
         """Tell whether the agent wrote this line."""
+        if b"logagent[" not in line:
+            return False
         match = self._HEAD.match(line, 0, 160)
         return match is not None and int(match[1]) in self._pids

@@ -6,9 +6,11 @@ a reload can go on with the old parts.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 from logagent.bundle import DEFAULT_BUNDLE, Bundle
 from logagent.config import Config
-from logagent.errors import BundleError
+from logagent.errors import BackendError, BundleError
 from logagent.inputs import Input, Report
 from logagent.inputs.files import Files
 from logagent.inputs.inotify import Inotify
 from logagent.inputs.listing import excluding
 from logagent.judge import Judge
+from logagent.model_store import in_force
+from logagent.overrides import Overrides
 from logagent.paths import STDIN
+from logagent.policy.adaptation import HostAdaptation
+from logagent.policy.policy import Policy, Settings
+from logagent.policy.telling import Teller
 from logagent.scorer import Scorer
 from logagent.service.alerts import Alerts, GroupAlerts, LineAlerts
 from logagent.service.own_lines import OwnLines
@@ -42,9 +49,12 @@ __all__ = [
     "make_delivery",
     "make_inputs",
     "make_metrics",
+    "open_model",
+    "policy_settings",
     "ways_out",
 ]
 
+_log = logging.getLogger("logagent")
 _SPARE_DESCRIPTORS = 96  # for sockets, sinks, the bundle, libraries
 _MOST_OPEN = 4096  # files kept open at most, whatever the limit allows
 _SYSTEM_LOGS = ("/var/log/syslog", "/var/log/messages")
@@ -61,12 +71,30 @@ class Model:
 
 
 def load_model(config: Config) -> Model:
-    """Load the bundle and build the detector.
+    """Load the bundle in force and build the detector.
+
+    An updated bundle that this agent cannot use (damaged, or of a format from before an upgrade)
+    gives way to the shipped one, and the agent's log says so: a machine far away goes on watching.
 
     Raises:
         LogagentError: bundle or backend cannot be used.
     """
-    path = Path(config.model.bundle) if config.model.bundle else DEFAULT_BUNDLE
+    found = in_force(config)
+    try:
+        return open_model(config, found.path)
+    except (BundleError, BackendError) as error:
+        if found.why != "updated":
+            raise
+        _log.error("%s; the shipped bundle is used until `logagent model update` mends it", error)
+        return open_model(config, DEFAULT_BUNDLE)
+
+
+def open_model(config: Config, path: Path) -> Model:
+    """Load a bundle and build its detector, with the backend and threshold of the configuration.
+
+    Raises:
+        LogagentError: bundle or backend cannot be used.
+    """
     bundle = Bundle.load(path)
     threshold = config.model.threshold
     if threshold is None:
@@ -80,17 +108,35 @@ def load_model(config: Config) -> Model:
     return Model(scorer, Judge(scorer, threshold), threshold)
 
 
-def make_alerts(config: Config, model: Model, pids: Collection[int]) -> Alerts:
+def make_alerts(
+    config: Config,
+    model: Model,
+    pids: Collection[int],
+    overrides: Overrides,
+    adaptation: HostAdaptation | None = None,
+) -> Alerts:
     """Make what turns judged lines into alerts."""
     own = OwnLines(pids)
     if not config.alerts.group:
-        return LineAlerts(host_name(), own)
-    return GroupAlerts(
-        model.scorer,
-        host_name(),
-        own,
-        repeat_seconds=config.alerts.repeat_seconds,
-        max_groups=config.alerts.max_groups,
+        return LineAlerts(host_name(), own, overrides)
+    teller = Teller(model.scorer, host_name())
+    policy = Policy(
+        policy_settings(config), model.threshold, time.time(), adaptation, teller.category
+    )
+    return GroupAlerts(teller, own, policy, overrides=overrides, adaptation=adaptation)
+
+
+def policy_settings(config: Config) -> Settings:
+    """Return what the configuration says of alerts."""
+    alerts = config.alerts
+    return Settings(
+        wait_seconds=alerts.wait_seconds,
+        repeat_seconds=alerts.repeat_seconds,
+        budget_per_day=alerts.budget_per_day,
+        grace_seconds=alerts.grace_seconds,
+        digest_seconds=alerts.digest_seconds,
+        clear_seconds=alerts.clear_seconds,
+        max_groups=alerts.max_groups,
     )
 
 

@@ -89,7 +89,7 @@ def test_alerts_arrive_in_order_whatever_the_server_and_the_agent_go_through(
     agent: Running, web: Any
 ) -> None:
     configured(agent, web)
-    agent.start()
+    agent.start("--no-group")
     agent.append(oom(1, "alpha"))
     until(lambda: web.got)
     web.status = 503
@@ -100,7 +100,7 @@ def test_alerts_arrive_in_order_whatever_the_server_and_the_agent_go_through(
     agent.saved()
     agent.stop(signal.SIGKILL)
     web.status = 200
-    agent.start()
+    agent.start("--no-group")
     until(lambda: len(web.got) >= 3)
 
     assert ["alpha", "bravo", "charlie"] == names(web.got)
@@ -115,7 +115,7 @@ def test_an_agent_that_is_told_to_stop_waits_for_what_is_on_its_way(
     agent: Running, web: Any
 ) -> None:
     configured(agent, web)
-    agent.start()
+    agent.start("--no-group")
     agent.append(oom(1, "alpha"))
     agent.read(1)
     agent.stop()
@@ -127,7 +127,7 @@ def test_an_agent_that_is_told_to_stop_waits_for_what_is_on_its_way(
 def test_a_refused_alert_is_kept_aside_and_no_secret_is_told(agent: Running, web: Any) -> None:
     configured(agent, web)
     web.status = 400
-    agent.start()
+    agent.start("--no-group")
     agent.append(oom(1, "alpha"))
     until(lambda: sink(agent)["rejected"])
     web.status = 200
@@ -187,7 +187,7 @@ def test_metrics_and_health_are_answered_by_the_running_agent(agent: Running) ->
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     (agent.folder / "logagent.toml").write_text(f"[prometheus]\nlisten = ':{port}'\n")
-    agent.start()
+    agent.start("--no-group")
 
     def ask(path: str) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:

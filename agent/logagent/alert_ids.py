@@ -1,0 +1,160 @@
+"""From the id that an alert showed to the group of lines that it was about.
+
+Asked in turn: the running agent, the state that it saved, the alerts that it wrote to a file.
+
+Guarantees: nothing is written; what cannot be read, or reads otherwise than expected, is passed
+over; at most a line of each file is held.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from logagent.config import Config
+from logagent.errors import EXIT_USAGE, LogagentError, StateError
+from logagent.judge import mask_names
+from logagent.override_entries import group_text
+from logagent.policy.known import alert_ids, restored
+from logagent.records import TEXT_CHARS
+from logagent.sanitise import CUT, printable
+from logagent.service.status import ask
+
+__all__ = ["Known", "UnknownAlertError", "find", "group_of_template", "groups_of", "is_id"]
+
+_ID = re.compile("[0-9a-f]{16}")
+_STATE_BYTES = 64 * 1024 * 1024  # [bytes] as `service.state` reads
+_RECORD_BYTES = 64 * 1024  # [bytes] of a line; records have fewer than 25,000
+
+
+class UnknownAlertError(LogagentError):
+    """Nobody knows an alert, a group or an entry of this name."""
+
+    exit_code = EXIT_USAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A group of lines that alerts were about."""
+
+    ids: frozenset[str]
+    """Its own and those of its alerts."""
+    group: str
+    """Its key, as `override_entries.group_text` writes it."""
+    text: str = ""
+    """One of its lines, printable."""
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text looks like the id of an alert or a group."""
+    return _ID.fullmatch(text) is not None
+
+
+def find(id_: str, config: Config) -> Known:
+    """Return the group of an alert.
+
+    Args:
+        id_: the record's ``id`` or its ``group``.
+        config: names the state folder, and the file that alerts are written to.
+
+    Raises:
+        UnknownAlertError: nobody knows it; says what can be given instead.
+    """
+    folder = config.state.folder()
+    for known in (*_groups_of_agent(folder), *groups_of(folder)):
+        if id_ in known.ids:
+            return known
+    if config.sinks.jsonl:
+        numbers = range(1, config.sinks.jsonl_keep + 1)
+        for name in (config.sinks.jsonl, *(f"{config.sinks.jsonl}.{each}" for each in numbers)):
+            if (found := _in_records(id_, name)) is not None:
+                return found
+    where = f"the state folder {printable(str(folder), 300)}"
+    where += f" nor {printable(config.sinks.jsonl, 300)}" if config.sinks.jsonl else ""
+    raise UnknownAlertError(
+        f"no alert {id_} is known to {where}; give the alert's line with --line, the template of "
+        "its record with --template, or name the agent's state folder with --state-dir"
+    )
+
+
+def group_of_template(text: str) -> str:
+    """Return the group of a template as a record shows it.
+
+    Raises:
+        ValueError: the record has not all of it.
+    """
+    if len(text) >= TEXT_CHARS and text.endswith(CUT):
+        raise ValueError("the template was cut (…); give the alert's id, or a regex with --regex")
+    if "\ufffd" in text:
+        raise ValueError("the template holds bytes that are not UTF-8; give the alert's id")
+    # Escapes are longer than what they stand for, so nothing may be cut here.
+    return group_text(mask_names(os.fsencode(text)))
+
+
+def groups_of(state_dir: Path) -> Iterator[Known]:
+    """Yield the groups in the state that the agent saved last; none if it cannot be read."""
+    import msgpack  # noqa: PLC0415 - the state is read only if the agent does not run
+
+    try:
+        with open(state_dir / "state", "rb") as file:
+            outer = msgpack.unpackb(file.read(_STATE_BYTES), unicode_errors="surrogateescape")
+        state = msgpack.unpackb(outer[3], unicode_errors="surrogateescape")
+        groups = state["alerts"]["policy"]["groups"]
+    except Exception:  # noqa: BLE001, RUF100 - msgpack raises several unrelated types
+        return
+    for values in groups if isinstance(groups, list) else ():
+        try:
+            group = restored(values)
+        except ValueError:
+            continue
+        ids = frozenset(alert_ids(group))
+        yield Known(ids, group_text(group.key), printable(group.last.text))
+
+
+def _groups_of_agent(folder: Path) -> Iterator[Known]:
+    """Yield the groups that the running agent knows."""
+    try:
+        groups = ask(folder).get("known_groups")
+    except StateError:
+        return
+    for each in groups if isinstance(groups, list) else ():
+        match each:
+            case {"id": str(id_), "group": str(group)} if group:
+                more = each.get("alert_ids")
+                ids = [id_, *(more if isinstance(more, list) else ())]
+                text = printable(str(each.get("text", "")))
+                yield Known(frozenset(i for i in ids if isinstance(i, str)), group, text)
+
+
+def _in_records(id_: str, name: str) -> Known | None:
+    """Return the group of a record in a file of alerts."""
+    wanted = id_.encode()
+    found = None
+    try:
+        with open(name, "rb") as file:
+            while line := file.readline(_RECORD_BYTES):
+                if wanted in line and (record := _record(id_, line)) is not None:
+                    found = record
+    except OSError:
+        return None
+    return found
+
+
+def _record(id_: str, line: bytes) -> Known | None:
+    try:
+        record: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    match record:
+        case {"template": str(template)} if id_ in (record.get("id"), record.get("group")):
+            try:
+                group = group_of_template(template)
+            except ValueError as error:
+                raise UnknownAlertError(f"alert {id_}: {error}") from None
+            return Known(frozenset({id_}), group, printable(str(record.get("text", ""))))
+    return None

@@ -1,0 +1,1 @@
+"""What of the anomalous lines is told, and when: few alerts, each explained, nothing hidden."""

@@ -1,0 +1,219 @@
+"""`logagent replay`: what would have been alerted, per day, with the policy applied.
+
+Guarantees: standard output holds results only; a log that cannot be read is told and passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from logagent.config import load
+from logagent.errors import EXIT_INPUT_PROBLEM, EXIT_OK
+from logagent.overrides import FILE_NAME, Overrides
+from logagent.paths import SourceProblem
+from logagent.policy.adaptation import lowest_score
+from logagent.policy.budget import DAY_SECONDS
+from logagent.policy.telling import Teller
+from logagent.progress import Progress
+from logagent.replay import Events, Replay, Told
+from logagent.sanitise import printable
+from logagent.scan import Scan
+from logagent.service.adapting import adapted, load_facts, make_adaptation
+from logagent.service.parts import Model, host_name, load_model, policy_settings
+
+__all__ = ["Options", "replay_command"]
+
+_TEXT_CHARS = 300  # of an alert, printed
+_NOISIEST = 5  # groups that are suggested to be ignored
+_BAR = 40  # characters of the longest bar
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line, parsed. See `logagent replay --help`."""
+
+    since: float | None
+    human: bool
+    config: Path | None
+    overrides: dict[str, Any]
+    progress: bool
+    width: int
+
+
+def replay_command(paths: Sequence[str], options: Options) -> int:
+    """Read logs, run the policy over them, print what it would have told; return the exit code.
+
+    Raises:
+        LogagentError: the configuration, the bundle or the backend cannot be used.
+    """
+    config = load(options.config, {**options.overrides, "adapt.learn_seconds": 0.0})
+    folder = config.state.folder()
+    entries = Overrides.load(folder / FILE_NAME, time.time())
+    model = load_model(config)
+    adaptation = make_adaptation(config, model, load_facts(folder, model, _warn), _warn)
+    model = adapted(model, config, adaptation, entries)
+    floor = None if adaptation is None else lowest_score(model.threshold)
+    events, partial = _read(paths, model, entries, floor, options)
+    teller = Teller(model.scorer, host_name())
+    replay = Replay(
+        teller,
+        policy_settings(config),
+        model.threshold,
+        events.began,
+        adaptation=adaptation,
+        overrides=entries,
+    )
+    told = list(replay.run(events.sorted(), events.last_at, events.boots))
+    if options.human:
+        for line in _human(told, events, replay, options.width):
+            print(line)  # noqa: T201
+    else:
+        for each in told:
+            record = json.loads(each.alert.record)
+            print(json.dumps({"at": _iso(each.at)} | record, separators=(",", ":")))  # noqa: T201
+        print(json.dumps(_summary(told, events, replay), separators=(",", ":")))  # noqa: T201
+    return EXIT_INPUT_PROBLEM if partial else EXIT_OK
+
+
+def _read(
+    paths: Sequence[str],
+    model: Model,
+    entries: Overrides,
+    floor: float | None,
+    options: Options,
+) -> tuple[Events, bool]:
+    events = Events()
+    progress = Progress(sys.stderr, enabled=options.progress, width=options.width)
+    partial = False
+
+    def problem(found: SourceProblem) -> None:
+        nonlocal partial
+        partial |= found.partial
+        progress.wipe()
+        _warn("source", f"{found.source}: {found.message}")
+
+    scan = Scan(
+        model.scorer,
+        threshold=model.threshold,
+        since=options.since,
+        overrides=entries,
+        floor=floor,
+        on_problem=problem,
+    )
+    changed: dict[str, float] = {}
+    for step in scan.steps(paths):
+        name = step.source.name
+        if name not in changed:
+            changed = {name: _changed_at(name)}
+        events.add(
+            name, step.fingerprint, step.block, step.grouped, step.joined, fallback=changed[name]
+        )
+        progress.update(step, scan.totals, 0)
+    progress.wipe()
+    return events, partial
+
+
+def _warn(_kind: str, message: str) -> None:
+    print(f"logagent: {printable(message, 500)}", file=sys.stderr)  # noqa: T201
+
+
+def _changed_at(name: str) -> float:
+    """Return when a log was written last: the time of its lines, if they bear none."""
+    try:
+        return os.stat(name).st_mtime
+    except OSError:  # standard input, or a file inside an archive
+        return time.time()
+
+
+def _summary(told: list[Told], events: Events, replay: Replay) -> dict[str, Any]:
+    kinds = Counter(each.kind for each in told)
+    days: dict[str, Counter[str]] = {}
+    for each in told:
+        days.setdefault(_day(each.at), Counter())[each.kind] += 1
+    return {
+        "summary": True,
+        "lines": events.lines,
+        "anomalous": events.anomalous,
+        "groups": len(replay.policy),
+        "held": len(replay.held),
+        "since": _iso(events.first_at) if events.lines and events.first_at < float("inf") else None,
+        "until": _iso(events.last_at) if events.last_at > float("-inf") else None,
+        "alerts": dict(kinds),
+        "per_day": {day: dict(counts) for day, counts in sorted(days.items())},
+        "unstamped_lines": sum(events.unstamped.values()),
+        "left_out_lines": events.left_out,
+    }
+
+
+def _human(told: list[Told], events: Events, replay: Replay, width: int) -> Iterator[str]:
+    if events.first_at > events.last_at:
+        yield "No lines."
+        return
+    days = max((events.last_at - events.first_at) / DAY_SECONDS, 1.0)
+    per_day = Counter(_day(each.at) for each in told if each.kind not in ("digest", "budget"))
+    most = max(per_day.values(), default=0)
+    today = ""
+    for each in told:
+        if _day(each.at) != today:
+            today = _day(each.at)
+            count = per_day[today]
+            bar = "█" * max(round(_BAR * count / most), 1) if count else ""
+            yield ""
+            yield f"{today}  {count} alert{'s' if count != 1 else ''}  {bar}"
+        clock = datetime.fromtimestamp(each.at, UTC).strftime("%H:%M:%S")
+        severity = {3: "error", 4: "warning", 5: "notice"}.get(each.alert.severity, "warning")
+        text = printable(each.alert.text, max(min(_TEXT_CHARS, 2 * width), 60))
+        yield f"  {clock}  {severity:7}  {each.alert.id}  {text}"
+    sent = sum(per_day.values())
+    yield ""
+    yield (
+        f"{_clock(events.first_at)} to {_clock(events.last_at)} (UTC): {events.lines:,} lines, "
+        f"{events.anomalous:,} anomalous."
+    )
+    yield (
+        f"{sent} alerts, {sent / days:.1f} a day, and "
+        f"{sum(each.kind == 'digest' for each in told)} digests."
+        + (f" The budget held back {len(replay.held)} groups." if replay.held else "")
+    )
+    if events.unstamped:
+        lines = sum(events.unstamped.values())
+        yield (
+            f"{lines:,} lines of {len(events.unstamped)} logs bear no time that could be read: "
+            "they count as of the last change of their file."
+        )
+    if events.left_out:
+        yield f"{events.left_out:,} lines of too many different groups were left out."
+    if told:
+        noisiest = sorted(replay.policy, key=lambda group: -group.told)[:_NOISIEST]
+        often = [group for group in noisiest if group.told > 1]
+        if often:
+            yield "Told most often; if one is no trouble here, the agent can be taught so:"
+        for group in often:
+            text = printable(group.last.text, max(width - 20, 60))
+            yield f"  {group.told} ×  {text}"
+            yield f"       logagent ignore --line '{_quoted(group.last.text)}' --for 90d"
+
+
+def _quoted(line: bytes) -> str:
+    return printable(line, 500).replace("'", "'\\''")
+
+
+def _day(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
