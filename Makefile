@@ -14,12 +14,13 @@ comma := ,
 STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
 .DEFAULT_GOAL := help
-.PHONY: help scan test lint clean
+.PHONY: help scan test lint dist clean
 
 help:
 	@echo "make scan   scan $(LOG) with the shipped model and print the report (LOG=FILE for yours)"
 	@echo "make test   run the tests"
 	@echo "make lint   ruff, mypy, import-linter"
+	@echo "make dist   wheel, source archive, Debian packages, bill of materials, checksums: dist/"
 	@echo "make clean  remove $(VENV) and caches"
 
 $(BIN)/python:
@@ -45,6 +46,9 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+dist:
+	packaging/make-dist
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -193,7 +193,8 @@ def sum_rows(table: npt.NDArray[Any], rows: Ids, counts: Ids) -> npt.NDArray[np.
         return out
     some = np.flatnonzero(counts)  # `reduceat` has no empty sums
     if len(some):
-        out[some] = np.add.reduceat(gathered, (ends - counts)[some], axis=0, dtype=np.int32)
+        starts = (ends - counts)[some].astype(np.intp, copy=False)  # 32 bits on some boards
+        out[some] = np.add.reduceat(gathered, starts, axis=0, dtype=np.int32)
     return out
 
 
