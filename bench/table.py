@@ -17,6 +17,7 @@ from pathlib import Path
 from following_tables import follow, rotation, soak
 from measure import MIB, RESULTS, ROOT, BenchError, main
 from pages import Result, origin, table
+from policy_tables import policy
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 _INTRODUCTION = """\
@@ -211,6 +212,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Result], str]], ...] = (
     ("rotation", "Following a rotated log", rotation),
     ("soak", "Nothing lost, nothing invented", soak),
     ("follow", "Following: cost and speed", follow),
+    ("policy", "Few alerts", policy),
 )
 
 
