@@ -8,3 +8,10 @@ from logagent.cli import config, doctor, learned, model, replay, run, scan, teac
 from logagent.cli.base import app, main
 
 __all__ = ["app", "main"]
+
+# As a newcomer needs them; `--help` lists them in this order, groups of commands last.
+_ORDER = ("scan", "run", "status", "replay", "doctor", "feedback")
+
+app.registered_commands.sort(
+    key=lambda command: _ORDER.index(command.callback.__name__) if command.callback else -1
+)
