@@ -23,6 +23,7 @@ import queue
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -188,12 +189,21 @@ class _Parent:
 
 def main() -> None:
     """Serve the parent on standard input and output until it is gone."""
-    from logagent_build.annotate.endpoint import Endpoint, Settings  # noqa: PLC0415  # slow
-
     parent = _Parent()
     first = parent.next()
     if first is None:
         return
+    try:
+        _serve(parent, first)
+    except LogagentError as error:
+        parent.tell({"error": str(error), "state": isinstance(error, StateError)})
+    except OSError as error:
+        parent.tell({"error": str(error), "state": True})
+
+
+def _serve(parent: _Parent, first: dict[str, Any]) -> None:
+    from logagent_build.annotate.endpoint import Endpoint, Settings  # noqa: PLC0415  # slow
+
     path = Path(first["store"])
     lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if not _locked(lock, parent):
@@ -209,13 +219,8 @@ def main() -> None:
             parent.tell({"index": index, "outcome": dataclasses.asdict(outcome)})
 
         while (prompts := parent.prompts()) is not None:
-            try:
-                annotator.ask(prompts, came)
-            except LogagentError as error:
-                parent.tell({"error": str(error), "state": isinstance(error, StateError)})
-                break
+            annotator.ask(prompts, came)
             parent.tell({"done": True})
-    endpoint.close()
 
 
 def _locked(lock: int, parent: _Parent) -> bool:
@@ -234,8 +239,11 @@ def _locked(lock: int, parent: _Parent) -> bool:
 
 
 if __name__ == "__main__":
-    main()
-    # Python's own farewell would complain that nobody reads what was told.
-    with _ANYBODY:
-        sys.stdout.flush()
-    os._exit(0)
+    code = 1
+    try:
+        main()
+        code = 0
+    except Exception:
+        traceback.print_exc()
+    # Python's own farewell would wait for the thread that listens, and complain of a closed pipe.
+    os._exit(code)

@@ -36,6 +36,7 @@ LONGEST_WAIT = 60.0  # [s] between attempts, unless the endpoint asks for more
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _REFUSING = frozenset({401, 402, 403, 404})
 _UNSUPPORTED = frozenset({400, 422, 500, 501})  # what servers say to a format they do not know
+_HOPELESS = 20  # refused prompts, and none answered: it is not the prompts
 _MESSAGE = 300  # characters of an endpoint's own words in ours
 
 
@@ -98,6 +99,7 @@ class Endpoint:
         self._stopped = False
         self._not_before = clock()
         self._answered_at = clock()
+        self._answered = self._refused = 0
 
     @property
     def model(self) -> str:
@@ -167,6 +169,11 @@ class Endpoint:
                     silent = self._clock() - self._answered_at
                 if answering and attempt >= self._settings.attempts:
                     return Failure(str(trouble), retryable=True)
+                if trouble.retry_after > self._settings.patience_seconds:
+                    raise AnnotatorError(
+                        f"{self._settings.shown} asks to come back in {trouble.retry_after:.0f} s: "
+                        f"{trouble}; what arrived is stored, run the same command again then"
+                    ) from None
                 if silent >= self._settings.patience_seconds:
                     raise AnnotatorError(
                         f"{self._settings.shown} has not answered for {silent:.0f} s: {trouble}; "
@@ -176,8 +183,16 @@ class Endpoint:
                     return None
                 continue
             except _RefusedError as trouble:
+                with self._lock:
+                    self._refused += 1
+                    hopeless = not self._answered and self._refused >= _HOPELESS
+                if hopeless:
+                    raise AnnotatorError(
+                        f"{self._settings.shown} refuses every request: {trouble}"
+                    ) from None
                 return Failure(str(trouble), retryable=False)
             with self._lock:
+                self._answered += 1
                 self._answered_at = self._clock()
             return reply
 

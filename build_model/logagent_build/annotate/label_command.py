@@ -189,7 +189,9 @@ def labelled(path: Path) -> list[tuple[str, bool]]:
         ValueError: a row is malformed; names file and line.
     """
     rows = []
-    for number, row in enumerate(path.read_text("utf-8", errors="replace").splitlines(), 1):
+    for number, row in enumerate(path.read_text("utf-8", errors="replace").split("\n"), 1):
+        if not row:
+            continue
         match = re.fullmatch(r"([01])\t(?:[0-3]\t)?(.+)", row)
         if match is None:
             raise ValueError(f"{path}:{number}: expected 0 or 1, a tab and a line")

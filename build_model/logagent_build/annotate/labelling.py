@@ -235,8 +235,10 @@ class _Labelling:
             touched = {member for ask in asks for member in ask.members}
             asks = [*again, *self._settle(sorted(touched - waiting))]
         progress(done, total)
-        labels = [self._labels[number] for number in self._of]
-        return [each for each in labels if each is not None]
+        labels = [label for number in self._of if (label := self._labels[number]) is not None]
+        if len(labels) != len(self._of):
+            raise AssertionError("a line was left without a label")
+        return labels
 
     def begin(self) -> list[_Ask]:
         """Return the first wave."""

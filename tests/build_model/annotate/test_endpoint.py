@@ -120,8 +120,28 @@ def test_retry_after_may_be_a_date(
 ) -> None:
     server.script = [fails(503, Retry_After="Fri, 31 Dec 2100 23:59:59 GMT"), says("a")]
 
-    assert ["a"] == texts(endpoint().ask(prompts("1")))
+    assert ["a"] == texts(endpoint(patience_seconds=1e11).ask(prompts("1")))
     assert 1e8 < clock.now
+
+
+def test_nobody_waits_longer_than_the_patience_for_a_quota(
+    server: Server, endpoint: Callable[..., Endpoint], clock: Clock
+) -> None:
+    server.always = fails(429, "daily quota", Retry_After="40000")
+    with pytest.raises(AnnotatorError, match=r"come back in 40000 s.*daily quota.*again then"):
+        endpoint().ask(prompts("1", "2"))
+
+    assert 1000 == clock.now
+
+
+def test_an_endpoint_that_refuses_every_prompt_is_not_asked_all_of_them(
+    server: Server, endpoint: Callable[..., Endpoint]
+) -> None:
+    server.always = fails(400, "unknown field temperatur")
+    with pytest.raises(AnnotatorError, match=r"refuses every request.*temperatur"):
+        endpoint().ask(prompts(*map(str, range(500))))
+
+    assert 30 > sum(server.asked.values())
 
 
 @pytest.mark.parametrize(
