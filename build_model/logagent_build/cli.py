@@ -232,6 +232,9 @@ def label_lines(
     ] = None,
     votes: Annotated[int, typer.Option(min=1, help="Answers for each line.")] = 1,
     lines_per_prompt: Annotated[int, typer.Option(min=1, help="Lines asked together.")] = 20,
+    thinking_tokens: Annotated[
+        int, typer.Option(min=0, help="Longer replies, for models that think before they answer.")
+    ] = 0,
     isolation: Annotated[
         str, typer.Option(help="Keeping lines from each other: alone, checked or trusted.")
     ] = "checked",
@@ -281,7 +284,9 @@ def label_lines(
             prompt,
             examples,
             votes,
-            labelling.Options(lines_per_prompt, isolation, seed=seed),
+            labelling.Options(
+                lines_per_prompt, isolation, thinking_tokens=thinking_tokens, seed=seed
+            ),
             store,
             budget,
             prices,

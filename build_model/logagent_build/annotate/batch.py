@@ -21,7 +21,7 @@ from logagent import files
 from logagent.sanitise import printable
 
 from logagent_build.annotate import wire
-from logagent_build.annotate.errors import WaitForResponses
+from logagent_build.annotate.errors import AnnotatorError, WaitForResponses
 from logagent_build.annotate.protocol import Arrived, Failure, Outcome, Prompt
 
 __all__ = ["BatchFiles"]
@@ -31,6 +31,7 @@ FILE_BYTES = 190_000_000  # [bytes] OpenAI takes 200 MB
 _URL = "/v1/chat/completions"
 _OK = 200
 _REFUSED = range(400, 500)
+_HOPELESS = 20  # refused requests, and none answered: it is not the prompts
 _MAY_PASS = frozenset({401, 402, 403, 404, 408, 409, 425, 429})
 
 
@@ -79,8 +80,12 @@ class BatchFiles:
 
         Raises:
             WaitForResponses: some are missing; their requests were written.
+            AnnotatorError: there are only refusals, many of them.
             OSError: they cannot be written.
         """
+        if len(self._refused) >= _HOPELESS and not self._bodies:
+            said = next(iter(self._refused.values()))
+            raise AnnotatorError(f"every response says that its request was refused: {said}")
         outcomes: list[Outcome] = []
         missing: dict[str, Prompt] = {}
         for index, prompt in enumerate(prompts):
@@ -154,7 +159,7 @@ def _parts(missing: dict[str, Prompt], model: str, dialect: wire.Dialect | None)
             "url": _URL,
             "body": wire.body(prompt, model, dialect),
         }
-        line = json.dumps(request, ensure_ascii=False).encode() + b"\n"
+        line = json.dumps(request).encode() + b"\n"
         if lines and (len(lines) == FILE_REQUESTS or size + len(line) > FILE_BYTES):
             yield b"".join(lines)
             lines, size = [], 0

@@ -9,7 +9,7 @@ Guarantees: a reply that reaches this machine is stored, and its prompt never as
 the courier itself is killed or the machine stops; one courier at a time asks for a store.
 
     parent → courier, JSON lines: settings; prompts…, "go"; prompts…, "go"; end of file
-    courier → parent: {"waiting"}; {"index", "outcome"}…, {"done"} or {"error"}
+    courier → parent: {"index", "outcome"}…, {"done"} or {"error"}; {"say"} at any time
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["Courier", "main"]
 
 _LOCK_SECONDS = 0.05  # between two tries for the lock of the store
+_WAITING = "an earlier run is still storing replies that were under way; waiting for it"
 _ANYBODY = contextlib.suppress(BrokenPipeError, ValueError)
 """Around telling the parent: it may be gone, which must stop nothing that is under way."""
 
@@ -76,19 +77,21 @@ class Courier:
         """See `Annotator.ask`."""
         outcomes: list[Outcome] = [Failure("no outcome", retryable=True)] * len(prompts)
         process = self._started()
+        ended = False
         try:
             for prompt in prompts:
                 _write(process.stdin, dataclasses.asdict(prompt))
             _write(process.stdin, {"go": True})
             while True:
                 said = json.loads(process.stdout.readline() or b"null")  # type: ignore[union-attr]  # a pipe
+                ended = said is None or "error" in said
                 if said is None:
                     raise AnnotatorError(
                         f"the process that asks the endpoint ended (exit code {process.wait()}); "
                         "what arrived is stored, run the same command again to go on"
                     )
-                if "waiting" in said:
-                    self._say("an earlier run still stores the replies under way; waiting for it")
+                if "say" in said:
+                    self._say(said["say"])
                 elif "error" in said:
                     kind = StateError if said["state"] else AnnotatorError
                     raise kind(said["error"])
@@ -100,7 +103,7 @@ class Courier:
                     if arrived is not None:
                         arrived(index, outcome)
         except BaseException:
-            self.close(wait=False)
+            self.close(wait=ended)  # what is under way may take minutes, and needs nobody
             raise
 
     def close(self, *, wait: bool = True) -> None:
@@ -119,7 +122,8 @@ class Courier:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "logagent_build.annotate.courier"],
+                # -P: the folder it is called in may hold anything, modules too.
+                [sys.executable, "-P", "-m", "logagent_build.annotate.courier"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C and kill of the process group pass it by
@@ -155,6 +159,7 @@ class _Parent:
         self.gone = threading.Event()
         self._lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._out = sys.stdout.buffer
+        self._telling = threading.Lock()
         self.on_gone: Callable[[], None] = lambda: None
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -173,7 +178,7 @@ class _Parent:
 
     def tell(self, value: object) -> None:
         """Tell it, if it is still there."""
-        with _ANYBODY:
+        with _ANYBODY, self._telling:
             self._out.write(json.dumps(value).encode() + b"\n")
             self._out.flush()
 
@@ -208,7 +213,7 @@ def _serve(parent: _Parent, first: dict[str, Any]) -> None:
     lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if not _locked(lock, parent):
         return
-    endpoint = Endpoint(Settings(**first["settings"]))
+    endpoint = Endpoint(Settings(**first["settings"]), say=lambda text: parent.tell({"say": text}))
     parent.on_gone = endpoint.stop
     if parent.gone.is_set():
         return
@@ -232,7 +237,7 @@ def _locked(lock: int, parent: _Parent) -> bool:
             return True
         except BlockingIOError:
             if not told:
-                parent.tell({"waiting": True})
+                parent.tell({"say": _WAITING})
                 told = True
         if parent.gone.wait(_LOCK_SECONDS):
             return False

@@ -36,6 +36,8 @@ LONGEST_WAIT = 60.0  # [s] between attempts, unless the endpoint asks for more
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _REFUSING = frozenset({401, 402, 403, 404})
 _UNSUPPORTED = frozenset({400, 422, 500, 501})  # what servers say to a format they do not know
+_QUIET = 10.0  # [s] without an answer that need no word
+_SAY_EVERY = 60.0  # [s]
 _HOPELESS = 20  # refused prompts, and none answered: it is not the prompts
 _MESSAGE = 300  # characters of an endpoint's own words in ours
 
@@ -81,10 +83,14 @@ class Endpoint:
         *,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
+        say: Callable[[str], None] = lambda _text: None,
     ) -> None:
+        """Prepare it; `say` hears now and then of an endpoint that does not answer."""
         self._settings = settings
         self._clock = clock
         self._wait = wait
+        self._say = say
+        self._said_at = clock() - _SAY_EVERY
         self._client = openai.OpenAI(
             base_url=settings.base_url,
             api_key=settings.key or "none",  # the client insists on one
@@ -179,6 +185,7 @@ class Endpoint:
                         f"{self._settings.shown} has not answered for {silent:.0f} s: {trouble}; "
                         "what arrived is stored, run the same command again to go on"
                     ) from None
+                self._complain(silent, trouble)
                 if self._wait(self._halt, _pause(attempt, trouble.retry_after)):
                     return None
                 continue
@@ -195,6 +202,15 @@ class Endpoint:
                 self._answered += 1
                 self._answered_at = self._clock()
             return reply
+
+    def _complain(self, silent: float, trouble: Exception) -> None:
+        """Say now and then that nothing is answered."""
+        with self._lock:
+            now = self._clock()
+            if silent < _QUIET or now - self._said_at < _SAY_EVERY:
+                return
+            self._said_at = now
+        self._say(f"{self._settings.shown}: no answer for {silent:.0f} s, trying on ({trouble})")
 
     def _paused(self, prompt: Prompt) -> bool:
         """Wait for limits and for what `Retry-After` asked for; tell whether to stop instead."""

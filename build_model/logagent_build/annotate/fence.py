@@ -76,7 +76,8 @@ def examples(shown: Sequence[tuple[str | bytes, str, str]], longest: int = LONGE
         longest: [characters] of a line.
     """
     rows = [
-        f"{label}: {printable(line, longest)}" + (f"  (because: {reason})" if reason else "")
+        f"{label}: {printable(line, longest)}"
+        + (f"  (because: {printable(reason, longest)})" if reason else "")
         for line, label, reason in shown
     ]
     if not rows:

@@ -43,10 +43,12 @@ from logagent_build.annotate.labelling import (
 from logagent_build.annotate.protocol import Annotator
 from logagent_build.annotate.recorded import Nothing, Recorded, Store
 from logagent_build.annotate.simulated import ErrorModel, Simulated
+from logagent_build.annotate.wire import Dialect
 
 __all__ = ["Request", "Shown", "labelled", "run"]
 
 _LONGEST_TEXT = 2000  # [characters] of a line in the output
+_THINKING = re.compile(r"(?:o\d|gpt-5)(?:\b|-)")  # OpenAI's, which refuse a temperature
 _OWN_KEY = "LOGAGENT_API_KEY"
 _OPENAI = ("api.openai.com", "OPENAI_API_KEY")
 Shown = Callable[[int, int, money.Account], None]
@@ -106,10 +108,15 @@ def run(
     asked = [places[number].line for number in first.values()]
     numbers = {template: number for number, template in enumerate(first)}
     with ExitStack() as stack:
-        annotator, account = _stack(request, stack, say)
+        annotator, account, store = _stack(request, stack, say)
         begin = first_prompts(asked, prompt, few_shot, request.votes, options=request.options)
+        stored = (
+            0
+            if store is None
+            else sum(store.get(each.key(annotator.model)) is not None for each in begin)
+        )
         expected = money.estimate(begin, account.price)
-        say(_estimate(len(places), len(asked), expected))
+        say(_estimate(len(places), len(asked), stored, expected))
         if only_estimate:
             return {"estimate": dataclasses.asdict(expected)}
         counts: Counter[str] = Counter()
@@ -143,15 +150,16 @@ def run(
     return record
 
 
-def _estimate(lines: int, asked: int, expected: money.Estimate) -> str:
+def _estimate(lines: int, asked: int, stored: int, expected: money.Estimate) -> str:
     dollars = (
         "; no price is known, tokens are counted only"
         if expected.dollars is None
         else f", at most about {money.shown(expected.dollars)}"
     )
     return (
-        f"{lines:,} lines, {asked:,} templates: {expected.requests:,} requests, about "
-        f"{expected.input_tokens:,} tokens asked and up to {expected.output_tokens:,} "
+        f"{lines:,} lines, {asked:,} templates: {expected.requests:,} requests"
+        + (f", {stored:,} of them answered before" if stored else "")
+        + f", about {expected.input_tokens:,} tokens asked and up to {expected.output_tokens:,} "
         f"answered{dollars}; doubts add some"
     )
 
@@ -201,7 +209,7 @@ def labelled(path: Path) -> list[tuple[str, bool]]:
 
 def _stack(
     request: Request, stack: ExitStack, say: Callable[[str], None]
-) -> tuple[Annotator, money.Account]:
+) -> tuple[Annotator, money.Account, Store | None]:
     """Put store, budget and annotator in front of each other."""
     kind, _, rest = request.annotator.partition(":")
     store_path = request.store or request.out.with_name(request.out.name + ".replies.sqlite")
@@ -209,7 +217,7 @@ def _stack(
     if kind == "simulated":
         simulated = _simulated(rest)
         account = money.Account(None, None)
-        return money.Budgeted(simulated, account), account
+        return money.Budgeted(simulated, account), account, None
     if not request.model:
         raise ConfigError("give the model with --model")
     if kind == "recorded":
@@ -217,13 +225,13 @@ def _stack(
             raise ConfigError(f"{rest}: no such store of replies")
         store = stack.enter_context(Store(Path(rest)))
         account = money.Account(None, None)
-        return Recorded(store, Nothing(request.model, Path(rest)), labelling), account
+        return Recorded(store, Nothing(request.model, Path(rest)), labelling), account, store
     price = money.price_of(request.model, request.prices)
     store = stack.enter_context(Store(store_path))
     account = money.Account(price, request.budget, lambda: store.spent(labelling, request.model))
     inner: Annotator
     if kind == "batch":
-        inner = BatchFiles(request.model, Path(rest), request.responses)
+        inner = BatchFiles(request.model, Path(rest), request.responses, _dialect(request.model))
     elif kind in ("http", "https"):
         courier = _courier(request, store_path, labelling, say)
         stack.callback(courier.close)
@@ -233,7 +241,14 @@ def _stack(
             f"annotator {request.annotator!r}: give an address that ends in /v1, recorded:DB, "
             "batch:FILE or simulated:FILE"
         )
-    return Recorded(store, money.Budgeted(inner, account), labelling), account
+    return Recorded(store, money.Budgeted(inner, account), labelling), account, store
+
+
+def _dialect(model: str) -> Dialect:
+    """Return what a model takes, by its name: a file cannot be tried first."""
+    if _THINKING.match(model):
+        return Dialect(limit="max_completion_tokens", temperature=False)
+    return Dialect()
 
 
 def _courier(request: Request, store: Path, labelling: str, say: Callable[[str], None]) -> Courier:

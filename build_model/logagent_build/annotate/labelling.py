@@ -94,6 +94,8 @@ class Options:
     """[characters] The rest is cut off."""
     canaries: Sequence[Canary] = field(default=CANARIES)
     """Lines of known label, of both; those of the system itself are best."""
+    thinking_tokens: int = 0
+    """[tokens] A reply may be longer by: for models that think aloud before they answer."""
     seed: int = 0
     """Of neighbours, ids, fences, and which canary stands where."""
 
@@ -102,6 +104,8 @@ class Options:
             raise ConfigError(f"isolation {self.isolation!r} is none of {', '.join(ISOLATIONS)}")
         if self.lines_per_prompt < 1:
             raise ConfigError("lines per prompt: at least 1")
+        if self.thinking_tokens < 0:
+            raise ConfigError("thinking tokens: at least 0")
 
 
 def label(
@@ -320,7 +324,9 @@ class _Labelling:
         made = Prompt(
             (Message("system", self._system), Message("user", text)),
             temperature,
-            self._file.tokens_fixed + self._file.tokens_per_line * len(rows),
+            self._file.tokens_fixed
+            + self._file.tokens_per_line * len(rows)
+            + options.thinking_tokens,
             self._schema,
             f"label {self._file.name} {self._file.version}",
             max(0, -1 - ask.slot),

@@ -143,7 +143,7 @@ class Store:
             model,
             prompt.tag,
             run,
-            json.dumps(request, ensure_ascii=False),
+            json.dumps(request),
             reply.text,
             reply.model,
             reply.input_tokens,

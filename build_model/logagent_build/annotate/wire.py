@@ -66,16 +66,21 @@ def reply(raw: object, prompt: Prompt, seconds: float) -> Reply:
         raise MalformedError("the response is no chat completion") from None
     if not (text is None or isinstance(text, str)):
         raise MalformedError("the response's content is no text")
-    text = text or ""  # a refusal has none
+    text = _storable(text or "")  # a refusal has none
     asked = sum(tokens_about(message.text) for message in prompt.messages)
     return Reply(
         text,
-        model if isinstance(model, str) else "",
+        _storable(model) if isinstance(model, str) else "",
         _count(usage, "prompt_tokens", asked),
         _count(usage, "completion_tokens", tokens_about(text)),
-        finish if isinstance(finish, str) else "",
+        _storable(finish) if isinstance(finish, str) else "",
         seconds,
     )
+
+
+def _storable(text: str) -> str:
+    """Replace half characters, which JSON can say and no file can hold."""
+    return text.encode(errors="replace").decode()
 
 
 def _count(usage: object, name: str, otherwise: int) -> int:

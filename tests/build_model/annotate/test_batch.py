@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from logagent_build.annotate import batch
 from logagent_build.annotate.batch import BatchFiles
-from logagent_build.annotate.errors import WaitForResponses
+from logagent_build.annotate.errors import AnnotatorError, WaitForResponses
 from logagent_build.annotate.fence import read_block
 from logagent_build.annotate.labelling import label
 from logagent_build.annotate.prompt_files import load
@@ -91,6 +91,13 @@ def test_what_was_refused_is_a_failure(tmp_path: Path) -> None:
     assert isinstance(outcome, Failure)
     assert not outcome.retryable
     assert "content policy" in outcome.reason
+
+
+def test_only_refusals_are_told_rather_than_asked_again_in_halves(tmp_path: Path) -> None:
+    refusal = {"status_code": 400, "body": {"error": {"message": "no such parameter"}}}
+    many = [Prompt((Message("user", f"x {n}"),), 0.0, 9) for n in range(30)]
+    with pytest.raises(AnnotatorError, match="no such parameter"):
+        ask(tmp_path, [response(each.key("m"), "", response=refusal) for each in many], many)
 
 
 def test_a_response_without_the_envelope_is_read(tmp_path: Path) -> None:

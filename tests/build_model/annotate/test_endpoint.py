@@ -209,6 +209,15 @@ def test_a_stream_that_ends_early_is_no_reply(
     assert ["whole"] == texts(endpoint(stream=True).ask(prompts("1")))
 
 
+def test_half_characters_in_a_reply_can_be_stored(
+    server: Server, endpoint: Callable[..., Endpoint]
+) -> None:
+    body = b'{"choices": [{"message": {"content": "a\\ud800b"}, "finish_reason": "stop"}]}'
+    server.script = [lambda exchange: exchange.send(200, body)]
+
+    assert ["a?b"] == texts(endpoint().ask(prompts("1")))
+
+
 def test_a_cut_reply_says_so(server: Server, endpoint: Callable[..., Endpoint]) -> None:
     server.script = [lambda exchange: exchange.good("half a", "length")]
     (reply,) = endpoint().ask(prompts("1"))
@@ -217,13 +226,22 @@ def test_a_cut_reply_says_so(server: Server, endpoint: Callable[..., Endpoint]) 
     assert "length" == reply.finish_reason
 
 
-def test_an_endpoint_that_is_down_for_minutes_is_waited_for(
-    server: Server, endpoint: Callable[..., Endpoint], clock: Clock
+def test_an_endpoint_that_is_down_for_minutes_is_waited_for_aloud(
+    server: Server, clock: Clock
 ) -> None:
     server.script = [fails(503)] * 12 + [says("back")]
 
-    assert ["back"] == texts(endpoint(patience_seconds=900).ask(prompts("1")))
+    said: list[str] = []
+    settings = Settings(server.url, "m", concurrency=1, patience_seconds=900)
+    asking = Endpoint(settings, clock=clock, wait=clock.wait, say=said.append)
+    outcomes = asking.ask(prompts("1"))
+    asking.close()
+
+    assert ["back"] == texts(outcomes)
     assert 300 < clock.now - 1000
+    assert 3 <= len(said) <= 8
+    assert "no answer for" in said[0]
+    assert "HTTP 503" in said[0]
 
 
 def test_an_endpoint_that_stays_down_ends_it_with_a_clear_word(

@@ -54,6 +54,8 @@ def test_a_killed_labelling_asks_nothing_again_and_loses_no_label(tmp_path: Path
             process.wait()
         subprocess.run(command, check=True, timeout=DEADLINE, **start)
 
+    asked = sum(server.asked.values())
+    print(f"{KILLS} kills, {under_way} under way, {asked} requests")  # noqa: T201  # for docs
     assert {1} == set(server.asked.values())
     assert {1} == set(server.answered.values())
     assert 0 < under_way

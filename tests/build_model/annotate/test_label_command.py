@@ -93,15 +93,16 @@ def test_done_again_it_pays_nothing(logs: Path) -> None:
     with serving() as server:
         served(logs, server)
         first = (logs.parent / "labels.tsv").read_bytes()
-        served(logs, server)
+        again = served(logs, server)
 
         assert {1} == set(server.asked.values())
+        assert "16 requests, 16 of them answered before" in again.stderr
     assert first == (logs.parent / "labels.tsv").read_bytes()
     store = logs.parent / "labels.tsv.replies.sqlite"
-    again = run(
+    alone = run(
         logs, f"recorded:{store}", "--model", "gpt-4o-mini", "--prompt", "loggpt", out="other.tsv"
     )
-    assert 0 == again.exit_code, again.output
+    assert 0 == alone.exit_code, alone.output
     assert table(logs) == table(logs, "other.tsv")
 
 
@@ -180,6 +181,15 @@ def test_batch_files_go_out_and_come_in(logs: Path) -> None:
 
     assert 0 == done.exit_code, done.output
     assert right(table(logs))
+
+
+def test_thinking_models_get_what_they_take_and_room_to_think(logs: Path) -> None:
+    requests = logs.parent / "out.jsonl"
+    run(logs, f"batch:{requests}", "--model", "gpt-5-mini", "--thinking-tokens", 5000)
+    body = json.loads(requests.read_text().splitlines()[0])["body"]
+
+    assert 5000 < body["max_completion_tokens"] < 7000
+    assert not {"temperature", "max_tokens"} & body.keys()
 
 
 def test_an_estimate_asks_nothing(logs: Path) -> None:
