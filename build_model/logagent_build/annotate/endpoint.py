@@ -9,15 +9,12 @@ replies to `recorded` and limiting cost to `budget`.
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,14 +25,12 @@ from logagent_build.annotate import wire
 from logagent_build.annotate.errors import AnnotatorError
 from logagent_build.annotate.limits import Limiter
 from logagent_build.annotate.protocol import Arrived, Failure, Outcome, Prompt, Reply
+from logagent_build.annotate.retrying import other_dialect, pause, retry_after
 
 __all__ = ["Endpoint", "Settings"]
 
-FIRST_WAIT = 1.0  # [s] before the second attempt; doubled for each further one
-LONGEST_WAIT = 60.0  # [s] between attempts, unless the endpoint asks for more
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _REFUSING = frozenset({401, 402, 403, 404})
-_UNSUPPORTED = frozenset({400, 422, 500, 501})  # what servers say to a format they do not know
 _QUIET = 10.0  # [s] without an answer that need no word
 _SAY_EVERY = 60.0  # [s]
 _HOPELESS = 20  # refused prompts, and none answered: it is not the prompts
@@ -186,7 +181,7 @@ class Endpoint:
                         "what arrived is stored, run the same command again to go on"
                     ) from None
                 self._complain(silent, trouble)
-                if self._wait(self._halt, _pause(attempt, trouble.retry_after)):
+                if self._wait(self._halt, pause(attempt, trouble.retry_after)):
                     return None
                 continue
             except _RefusedError as trouble:
@@ -232,7 +227,8 @@ class Endpoint:
                 raw = self._request(wire.body(prompt, self.model, dialect))
                 reply = wire.reply(raw, prompt, self._clock() - began)
             except openai.APIStatusError as error:
-                other = _other(dialect, prompt, error)
+                said = f"{error.param or ''} {error}"
+                other = other_dialect(dialect, prompt, error.status_code, said)
                 if other is None:
                     raise self._trouble(error) from None
                 self._dialect = other  # races only cost another try
@@ -283,7 +279,7 @@ class Endpoint:
             }.get(status, "")
             return AnnotatorError(f"{where} refuses (HTTP {status}): {said}{hint}")
         if status in _PASSING or status > 500:
-            after = _retry_after(error.response.headers)
+            after = retry_after(error.response.headers)
             if after:
                 with self._lock:
                     self._not_before = max(self._not_before, self._clock() + after)
@@ -308,42 +304,3 @@ class _PassingError(Exception):
 
 class _RefusedError(Exception):
     """The endpoint will never answer this prompt."""
-
-
-def _other(
-    dialect: wire.Dialect, prompt: Prompt, error: openai.APIStatusError
-) -> wire.Dialect | None:
-    """Return another dialect to try after an error, or None if that is not what is wrong."""
-    if error.status_code not in _UNSUPPORTED:
-        return None
-    said = f"{error.param or ''} {error}".lower()
-    if dialect.limit == "max_tokens" and "max_completion_tokens" in said:
-        return dataclasses.replace(dialect, limit="max_completion_tokens")
-    if dialect.temperature and "temperature" in said and error.status_code == 400:
-        return dataclasses.replace(dialect, temperature=False)
-    if prompt.schema is not None and any(word in said for word in _OF_FORMATS):
-        weaker = {"json_schema": "json_object", "json_object": "none"}.get(dialect.structured)
-        return dataclasses.replace(dialect, structured=weaker) if weaker else None
-    return None
-
-
-_OF_FORMATS = ("response_format", "json_schema", "json_object", "schema", "grammar", "structured")
-
-
-def _pause(attempt: int, retry_after: float) -> float:
-    """Return the seconds before the next attempt; random, so that threads do not march in step."""
-    backed_off: float = min(FIRST_WAIT * 2 ** (attempt - 1), LONGEST_WAIT)
-    return max(retry_after, backed_off * random.uniform(0.75, 1.25))  # noqa: S311  # no secret
-
-
-def _retry_after(headers: Any) -> float:
-    """Read ``Retry-After`` [s], a number or a date; 0 if there is none."""
-    value = str(headers.get("retry-after") or "").strip()
-    try:
-        return max(0.0, float(value)) if value else 0.0
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return 0.0

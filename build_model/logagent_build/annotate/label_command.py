@@ -15,7 +15,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +25,7 @@ from urllib.parse import urlsplit
 from logagent import files
 from logagent.errors import ConfigError
 from logagent.normalise import templates
-from logagent.paths import SourceProblem
 from logagent.sanitise import printable
-from logagent.sources import open_all
 
 from logagent_build.annotate import budget as money
 from logagent_build.annotate import prompt_files
@@ -40,12 +38,13 @@ from logagent_build.annotate.labelling import (
     first_prompts,
     label,
 )
+from logagent_build.annotate.log_lines import Place, labelled, places
 from logagent_build.annotate.protocol import Annotator
 from logagent_build.annotate.recorded import Nothing, Recorded, Store
 from logagent_build.annotate.simulated import ErrorModel, Simulated
 from logagent_build.annotate.wire import Dialect
 
-__all__ = ["Request", "Shown", "labelled", "run"]
+__all__ = ["Request", "Shown", "run"]
 
 _LONGEST_TEXT = 2000  # [characters] of a line in the output
 _THINKING = re.compile(r"(?:o\d|gpt-5)(?:\b|-)")  # OpenAI's, which refuse a temperature
@@ -98,14 +97,14 @@ def run(
     began = time.time()
     prompt = prompt_files.load(request.prompt)
     few_shot = [Example(*row) for row in labelled(request.examples)] if request.examples else []
-    places = list(_places(request, say))
-    if not places:
+    found = list(places(request.path, request.out, say))
+    if not found:
         raise ConfigError(f"{request.path}: no lines to label")
-    masked = templates([place.line for place in places]).templates
+    masked = templates([place.line for place in found]).templates
     first: dict[bytes, int] = {}
     for number, template in enumerate(masked):
         first.setdefault(template, number)
-    asked = [places[number].line for number in first.values()]
+    asked = [found[number].line for number in first.values()]
     numbers = {template: number for number, template in enumerate(first)}
     with ExitStack() as stack:
         annotator, account, store = _stack(request, stack, say)
@@ -116,7 +115,7 @@ def run(
             else sum(store.get(each.key(annotator.model)) is not None for each in begin)
         )
         expected = money.estimate(begin, account.price)
-        say(_estimate(len(places), len(asked), stored, expected))
+        say(_estimate(len(found), len(asked), stored, expected))
         if only_estimate:
             return {"estimate": dataclasses.asdict(expected)}
         counts: Counter[str] = Counter()
@@ -132,7 +131,7 @@ def run(
         )
         account.refresh()
         record = _record(request, prompt, annotator, account, counts) | {
-            "lines": len(places),
+            "lines": len(found),
             "templates": len(asked),
             "labels": dict(Counter(_shown(each) for each in labels)),
             "how": dict(Counter(each.how for each in labels)),
@@ -141,7 +140,7 @@ def run(
         }
     rows = (
         _row(place, labels[numbers[template]])
-        for place, template in zip(places, masked, strict=True)
+        for place, template in zip(found, masked, strict=True)
     )
     header = "label\thow\tvotes_anomalous\tvotes\tfile\tline_number\treason\tline\n"
     files.replace(request.out, (header + "".join(rows)).encode(), mode=0o600)
@@ -162,49 +161,6 @@ def _estimate(lines: int, asked: int, stored: int, expected: money.Estimate) -> 
         + f", about {expected.input_tokens:,} tokens asked and up to {expected.output_tokens:,} "
         f"answered{dollars}; doubts add some"
     )
-
-
-def _told(trouble: SourceProblem) -> str:
-    return printable(f"{trouble.source}: {trouble.message}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    line: bytes
-    file: str
-    number: int
-
-
-def _places(request: Request, say: Callable[[str], None]) -> Iterator[_Place]:
-    """Yield the lines of a file, or of all files of a folder, as the agent reads them."""
-    path = request.path
-    own = str(request.out.absolute())
-    for source in open_all([str(path)], on_problem=lambda trouble: say(_told(trouble))):
-        if os.path.abspath(source.name).startswith(own):
-            continue  # labels of an earlier run, their record, their store
-        shown = os.path.relpath(source.name, path) if path.is_dir() else path.name
-        for block in source.blocks():
-            for number, line in enumerate(block.lines(), block.first_line):
-                if line:
-                    yield _Place(line, shown, number)
-
-
-def labelled(path: Path) -> list[tuple[str, bool]]:
-    """Read labelled lines: 0 or 1, a tab, perhaps a severity and a tab, and the line.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: a row is malformed; names file and line.
-    """
-    rows = []
-    for number, row in enumerate(path.read_text("utf-8", errors="replace").split("\n"), 1):
-        if not row:
-            continue
-        match = re.fullmatch(r"([01])\t(?:[0-3]\t)?(.+)", row)
-        if match is None:
-            raise ValueError(f"{path}:{number}: expected 0 or 1, a tab and a line")
-        rows.append((match[2], match[1] == "1"))
-    return rows
 
 
 def _stack(
@@ -323,7 +279,7 @@ def _shown(each: Label) -> str:
     return "?" if each.anomalous is None else str(int(each.anomalous))
 
 
-def _row(place: _Place, each: Label) -> str:
+def _row(place: Place, each: Label) -> str:
     cells = (
         _shown(each),
         each.how,
