@@ -176,6 +176,25 @@ def test_where_neighbours_matter_the_line_alone_decides() -> None:
     assert 1 == sum(each.how == "alone" for each in made)
 
 
+class Shy(Model):
+    """Has no answer for units 9 and 11 where both stand, and a wrong one elsewhere but alone."""
+
+    def labels(self, lines: dict[str, str]) -> dict[str, bool]:
+        shy = [name for name, line in lines.items() if line.startswith(("unit 9 ", "unit 11 "))]
+        right = super().labels(lines)
+        if len(shy) == 2:
+            return {name: label for name, label in right.items() if name not in shy}
+        return {n: not v if n in shy and len(lines) > 1 else v for n, v in right.items()}
+
+
+def test_a_line_without_an_answer_among_some_is_asked_alone() -> None:
+    """What is said of it among the others is not all there is to hear."""
+    made = labels(LINES, Shy(), lines_per_prompt=7)
+
+    assert TRUTH == said(made)
+    assert ["alone", "alone"] == [made[9].how, made[11].how]
+
+
 class Wrong(Model):
     """Gets all wrong where there are many lines, known ones too."""
 
