@@ -274,20 +274,14 @@ def label_lines(
     """
     _need(("openai",) if annotator.startswith("http") else ())
     command = importlib.import_module("logagent_build.annotate.label_command")
+    choices = importlib.import_module("logagent_build.annotate.choice")
     labelling = importlib.import_module("logagent_build.annotate.labelling")
     with _exit_codes(), _spending() as shown:
-        request = command.Request(
-            path,
+        choice = choices.Choice(
             annotator,
-            out,
+            str(out.absolute()),
+            store or out.with_name(f"{out.name}.replies.sqlite"),
             model,
-            prompt,
-            examples,
-            votes,
-            labelling.Options(
-                lines_per_prompt, isolation, thinking_tokens=thinking_tokens, seed=seed
-            ),
-            store,
             budget,
             prices,
             responses or (),
@@ -302,6 +296,10 @@ def label_lines(
                 "stream": stream,
             },
         )
+        options = labelling.Options(
+            lines_per_prompt, isolation, thinking_tokens=thinking_tokens, seed=seed
+        )
+        request = command.Request(path, out, choice, prompt, examples, votes, options)
         record = command.run(request, shown, _say, only_estimate=estimate)
     typer.echo(json.dumps(record, indent=1))
 

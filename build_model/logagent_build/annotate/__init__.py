@@ -5,6 +5,7 @@
       composing            which lines share a prompt, and what it says
       prompt_files         versioned prompts (prompts/*.toml)
       fence, replies       lines into a prompt, labels out of a reply
+    choice               from a command line's words to an annotator, store and budget
     protocol             Prompt, Reply, Failure, Annotator: what all below speak
       recorded             a store in front of any annotator: nothing is paid twice
       budget               estimate before, account after, stop before a limit

@@ -11,16 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import re
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from logagent import files
 from logagent.errors import ConfigError
@@ -29,8 +25,7 @@ from logagent.sanitise import printable
 
 from logagent_build.annotate import budget as money
 from logagent_build.annotate import prompt_files
-from logagent_build.annotate.batch import BatchFiles
-from logagent_build.annotate.courier import Courier
+from logagent_build.annotate.choice import Choice, opened
 from logagent_build.annotate.labelling import (
     Example,
     Label,
@@ -40,16 +35,10 @@ from logagent_build.annotate.labelling import (
 )
 from logagent_build.annotate.log_lines import Place, labelled, places
 from logagent_build.annotate.protocol import Annotator
-from logagent_build.annotate.recorded import Nothing, Recorded, Store
-from logagent_build.annotate.simulated import ErrorModel, Simulated
-from logagent_build.annotate.wire import Dialect
 
 __all__ = ["Request", "Shown", "run"]
 
 _LONGEST_TEXT = 2000  # [characters] of a line in the output
-_THINKING = re.compile(r"(?:o\d|gpt-5)(?:\b|-)")  # OpenAI's, which refuse a temperature
-_OWN_KEY = "LOGAGENT_API_KEY"
-_OPENAI = ("api.openai.com", "OPENAI_API_KEY")
 Shown = Callable[[int, int, money.Account], None]
 """Told prompts answered, prompts known of, and what they cost."""
 
@@ -59,25 +48,13 @@ class Request:
     """What the command line asks for."""
 
     path: Path
-    annotator: str
-    """``http(s)://…/v1``, ``recorded:DB``, ``batch:FILE`` or ``simulated:FILE,…``."""
     out: Path
-    model: str = ""
+    choice: Choice
     prompt: str = "logprompt"
     examples: Path | None = None
     """Labelled lines for the prompt: label, tab, line."""
     votes: int = 1
     options: Options = dataclasses.field(default_factory=Options)
-    store: Path | None = None
-    """By default beside the output."""
-    budget: float | None = None
-    """[US dollars] of the whole labelling."""
-    prices: Path | None = None
-    responses: Sequence[Path] = ()
-    key_env: str | None = None
-    key_file: Path | None = None
-    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Further fields of `endpoint.Settings`."""
 
 
 def run(
@@ -106,8 +83,8 @@ def run(
         first.setdefault(template, number)
     asked = [found[number].line for number in first.values()]
     numbers = {template: number for number, template in enumerate(first)}
-    with ExitStack() as stack:
-        annotator, account, store = _stack(request, stack, say)
+    with opened(request.choice, say) as chosen:
+        annotator, account, store = chosen.annotator, chosen.account, chosen.store
         begin = first_prompts(asked, prompt, few_shot, request.votes, options=request.options)
         stored = (
             0
@@ -161,93 +138,6 @@ def _estimate(lines: int, asked: int, stored: int, expected: money.Estimate) -> 
         + f", about {expected.input_tokens:,} tokens asked and up to {expected.output_tokens:,} "
         f"answered{dollars}; doubts add some"
     )
-
-
-def _stack(
-    request: Request, stack: ExitStack, say: Callable[[str], None]
-) -> tuple[Annotator, money.Account, Store | None]:
-    """Put store, budget and annotator in front of each other."""
-    kind, _, rest = request.annotator.partition(":")
-    store_path = request.store or request.out.with_name(request.out.name + ".replies.sqlite")
-    labelling = str(request.out.absolute())
-    if kind == "simulated":
-        simulated = _simulated(rest)
-        account = money.Account(None, None)
-        return money.Budgeted(simulated, account), account, None
-    if not request.model:
-        raise ConfigError("give the model with --model")
-    if kind == "recorded":
-        if not Path(rest).is_file():
-            raise ConfigError(f"{rest}: no such store of replies")
-        store = stack.enter_context(Store(Path(rest)))
-        account = money.Account(None, None)
-        return Recorded(store, Nothing(request.model, Path(rest)), labelling), account, store
-    price = money.price_of(request.model, request.prices)
-    store = stack.enter_context(Store(store_path))
-    account = money.Account(price, request.budget, lambda: store.spent(labelling, request.model))
-    inner: Annotator
-    if kind == "batch":
-        inner = BatchFiles(request.model, Path(rest), request.responses, _dialect(request.model))
-    elif kind in ("http", "https"):
-        courier = _courier(request, store_path, labelling, say)
-        stack.callback(courier.close)
-        inner = courier
-    else:
-        raise ConfigError(
-            f"annotator {request.annotator!r}: give an address that ends in /v1, recorded:DB, "
-            "batch:FILE or simulated:FILE"
-        )
-    return Recorded(store, money.Budgeted(inner, account), labelling), account, store
-
-
-def _dialect(model: str) -> Dialect:
-    """Return what a model takes, by its name: a file cannot be tried first."""
-    if _THINKING.match(model):
-        return Dialect(limit="max_completion_tokens", temperature=False)
-    return Dialect()
-
-
-def _courier(request: Request, store: Path, labelling: str, say: Callable[[str], None]) -> Courier:
-    from logagent_build.annotate.endpoint import Settings  # noqa: PLC0415  # openai: slow
-
-    settings = Settings(
-        base_url=request.annotator, model=request.model, key=_key(request), **request.settings
-    )
-    return Courier(settings, store, labelling, say)
-
-
-def _key(request: Request) -> str:
-    """Return the key to send: that of the option, else of the environment, OpenAI's to OpenAI."""
-    if request.key_file is not None:
-        return request.key_file.read_text("utf-8").strip()
-    if request.key_env is not None:
-        if request.key_env not in os.environ:
-            raise ConfigError(f"--key-env: there is no {request.key_env} in the environment")
-        return os.environ[request.key_env].strip()
-    host, name = _OPENAI
-    if urlsplit(request.annotator).hostname == host and name in os.environ:
-        return os.environ[name].strip()
-    return os.environ.get(_OWN_KEY, "").strip()
-
-
-def _simulated(rest: str) -> Simulated:
-    """Read ``FILE,normal=0.2,anomalous=0.2,template=0.5,ask=0,seed=0``."""
-    name, *given = rest.split(",")
-    fields = {
-        "normal": "wrong_normal",
-        "anomalous": "wrong_anomalous",
-        "template": "by_template",
-        "ask": "by_ask",
-    }
-    values: dict[str, float] = {}
-    for pair in given:
-        key, _, value = pair.partition("=")
-        if key not in (*fields, "seed"):
-            raise ConfigError(f"simulated: {key!r} is none of {', '.join(fields)}, seed")
-        values[key] = float(value)
-    seed = int(values.pop("seed", 0))
-    errors = ErrorModel(**{fields[key]: value for key, value in values.items()})
-    return Simulated(dict(labelled(Path(name))), errors, seed)
 
 
 def _record(

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,31 @@ LINES = 40 * (KILLS + 2)
 DEADLINE = 120.0  # [s] a loaded machine is slow
 
 
-def slowly(exchange: Exchange) -> None:
-    threading.Event().wait(0.03)  # a reply is under way when the kill comes
-    exchange.good()
+class Gate:
+    """Answers a number of requests, and holds the next ones back until it is opened."""
+
+    def __init__(self, answers: int) -> None:
+        self.answers = answers
+        self.reached, self.opened = threading.Event(), threading.Event()
+        self.held = 0
+
+    def __call__(self, exchange: Exchange) -> None:
+        with exchange.server.lock:
+            self.answers -= 1
+            last, held = self.answers == 0, self.answers < 0
+            self.held += held
+        if held:
+            self.opened.wait(DEADLINE)
+        exchange.good()
+        if last:
+            self.reached.set()
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not true():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.001)
 
 
 @pytest.mark.slow
@@ -37,21 +60,20 @@ def test_a_killed_labelling_asks_nothing_again_and_loses_no_label(tmp_path: Path
     source = random.Random(1)
     under_way = 0
     with serving() as server:
-        server.always = slowly
         command = [sys.executable, str(Path(__file__).with_name("killed.py")), server.url]
         command += [str(tmp_path / "store"), str(out), str(LINES)]
         start = {"start_new_session": True, "stderr": subprocess.DEVNULL}
-        for _ in range(KILLS):
-            wanted = sum(server.answered.values()) + source.randrange(1, 12)
+        for number in range(KILLS):
+            server.always = gate = Gate(source.randrange(1, 12))
             process = subprocess.Popen(command, **start)
-            deadline = time.monotonic() + DEADLINE
-            while sum(server.answered.values()) < wanted and process.poll() is None:
-                assert time.monotonic() < deadline
-                threading.Event().wait(source.random() * 0.02)
-            assert process.poll() is None, "it ended before it was killed"
-            under_way += server.at_once
+            assert gate.reached.wait(DEADLINE)
+            if number % 2:  # every other kill comes right after an answer
+                until(lambda gate=gate: gate.held > 0)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            under_way += gate.held
+            gate.opened.set()
+        server.always = None
         subprocess.run(command, check=True, timeout=DEADLINE, **start)
 
     asked = sum(server.asked.values())

@@ -15,7 +15,7 @@ pytest.importorskip("openai", reason="asking endpoints needs the [build] extra")
 
 from click.testing import Result
 from logagent_build import cli
-from logagent_build.annotate import label_command
+from logagent_build.annotate import choice
 from logagent_build.annotate.endpoint import Endpoint
 from logagent_build.annotate.fence import read_block
 from typer.testing import CliRunner
@@ -30,7 +30,7 @@ def in_this_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     """Do without the courier's process, which takes a second to start, but where it matters."""
     if not request.node.get_closest_marker("slow"):
         monkeypatch.setattr(
-            label_command, "Courier", lambda settings, _store, _run, _say: Endpoint(settings)
+            choice, "Courier", lambda settings, _store, _run, _say: Endpoint(settings)
         )
 
 
