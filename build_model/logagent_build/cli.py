@@ -211,9 +211,141 @@ def maidlog(
         raise typer.Exit(EXIT_INPUT) from None
 
 
+@app.command(name="label")
+def label_lines(
+    path: Annotated[Path, typer.Argument(help="Log file, or folder of logs.")],
+    *,
+    annotator: Annotated[
+        str,
+        typer.Option(
+            help="http(s)://HOST/v1, batch:REQUESTS.jsonl, recorded:STORE.sqlite, or "
+            "simulated:LABELLED.tsv[,normal=RATE,anomalous=RATE,template=SHARE,ask=SHARE,seed=N]."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Table of labels to write.")],
+    model: Annotated[str, typer.Option(help="Model to ask for, as the endpoint names it.")] = "",
+    prompt: Annotated[
+        str, typer.Option(help="Name of a prompt, or a .toml of yours.")
+    ] = "logprompt",
+    examples: Annotated[
+        Path | None, typer.Option(help="Labelled lines for the prompt: 0 or 1, a tab, the line.")
+    ] = None,
+    votes: Annotated[int, typer.Option(min=1, help="Answers for each line.")] = 1,
+    lines_per_prompt: Annotated[int, typer.Option(min=1, help="Lines asked together.")] = 20,
+    thinking_tokens: Annotated[
+        int, typer.Option(min=0, help="Longer replies, for models that think before they answer.")
+    ] = 0,
+    isolation: Annotated[
+        str, typer.Option(help="Keeping lines from each other: alone, checked or trusted.")
+    ] = "checked",
+    seed: Annotated[int, typer.Option(help="Of which lines are asked together.")] = 0,
+    budget: Annotated[
+        float | None, typer.Option(min=0, help="US dollars that may be spent on this output.")
+    ] = None,
+    prices: Annotated[
+        Path | None, typer.Option(help="Prices of models (TOML), before the shipped ones.")
+    ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Tell what it would cost, and ask nothing.")
+    ] = False,
+    responses: Annotated[
+        list[Path] | None, typer.Option(help="Responses to a batch file. Repeat for several.")
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Replies paid for; by default OUT.replies.sqlite.")
+    ] = None,
+    key_env: Annotated[
+        str | None, typer.Option(help="Environment variable that holds the key.")
+    ] = None,
+    key_file: Annotated[Path | None, typer.Option(help="File that holds the key.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests at a time.")] = 8,
+    requests_per_minute: Annotated[float, typer.Option(min=0, help="0 is no limit.")] = 0,
+    tokens_per_minute: Annotated[float, typer.Option(min=0, help="0 is no limit.")] = 0,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds for one reply.")] = 300,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for an endpoint that is down.")
+    ] = 900,
+    stream: Annotated[bool, typer.Option("--stream", help="Ask for replies in pieces.")] = False,
+) -> None:
+    """Label log lines with a language model; stopped anywhere, the same command goes on.
+
+    Exit codes: 10 the budget is reached, 69 the annotator cannot be reached or refuses, 75 requests
+    were written to a file and wait for --responses.
+    """
+    _need(("openai",) if annotator.startswith("http") else ())
+    command = importlib.import_module("logagent_build.annotate.label_command")
+    choices = importlib.import_module("logagent_build.annotate.choice")
+    labelling = importlib.import_module("logagent_build.annotate.labelling")
+    with _exit_codes(), _spending() as shown:
+        choice = choices.Choice(
+            annotator,
+            str(out.absolute()),
+            store or out.with_name(f"{out.name}.replies.sqlite"),
+            model,
+            budget,
+            prices,
+            responses or (),
+            key_env,
+            key_file,
+            {
+                "concurrency": concurrency,
+                "requests_per_minute": requests_per_minute,
+                "tokens_per_minute": tokens_per_minute,
+                "timeout_seconds": timeout,
+                "patience_seconds": patience,
+                "stream": stream,
+            },
+        )
+        options = labelling.Options(
+            lines_per_prompt, isolation, thinking_tokens=thinking_tokens, seed=seed
+        )
+        request = command.Request(path, out, choice, prompt, examples, votes, options)
+        record = command.run(request, shown, _say, only_estimate=estimate)
+    typer.echo(json.dumps(record, indent=1))
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+@contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Turn what stops a command into one line and the code that says what it was."""
+    try:
+        yield
+    except LogagentError as error:
+        typer.echo(f"logagent-build: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except (OSError, ValueError) as error:
+        typer.echo(f"logagent-build: {error}", err=True)
+        raise typer.Exit(EXIT_INPUT) from None
+
+
+@contextmanager
+def _spending() -> Iterator[Any]:
+    """Show on a terminal how many prompts are answered, and what they cost so far."""
+    console = Console(stderr=True)
+    columns = (*Progress.get_default_columns(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        bar = bars.add_task("labelling", total=None)
+
+        def shown(done: int, known: int, account: Any) -> None:
+            tokens = account.input_tokens + account.output_tokens
+            paid = f"{tokens:,} tokens" if account.dollars is None else f"${account.dollars:.4f}"
+            bars.update(bar, completed=done, total=known, description=f"labelling, {paid}")
+
+        yield shown
+
+
 def _pipeline() -> ModuleType:
     """Import the stages, or say which extra is missing."""
-    missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
+    _need(_EXTRA)
+    return importlib.import_module("logagent_build.pipeline")  # torch: only when a command runs
+
+
+def _need(modules: tuple[str, ...]) -> None:
+    """Leave with the name of the extra if modules of it are missing."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
         typer.echo(
             f"logagent-build needs {', '.join(missing)}: "
@@ -221,7 +353,6 @@ def _pipeline() -> ModuleType:
             err=True,
         )
         raise typer.Exit(2)
-    return importlib.import_module("logagent_build.pipeline")  # torch: only when a command runs
 
 
 @contextmanager
