@@ -322,7 +322,7 @@ class Agent:
         self.alerts_sent += len(plan.alerts)
         if self.metrics is not None:
             self.metrics.count(plan.alerts)
-        self._alerted |= bool(plan.alerts or plan.seen)
+        self._alerted |= bool(plan.alerts)
         return True
 
     def _joiner(self, source: str) -> Joiner:

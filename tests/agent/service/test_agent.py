@@ -51,6 +51,17 @@ def test_positions_without_an_alert_are_due_later_and_wake_nobody_before(agent: 
     assert 150.0 == agent._save_due()
 
 
+def test_lines_that_are_not_told_yet_are_no_reason_to_save_sooner(agent: Agent) -> None:
+    """A log that goes on saying the same would wear out flash memory otherwise."""
+    standing = Standing(agent)
+    standing.turn(b"disk failed")
+    assert agent.changed
+    assert not agent._alerted
+    standing.turn()
+    assert ["disk failed"] == standing.told(0)
+    assert agent._alerted
+
+
 # ---- a sink that refuses ----
 
 
