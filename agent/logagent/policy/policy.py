@@ -19,8 +19,8 @@ The rules:
 - Groups that differ in a name only are one family, counted as one (`family`).
 - All of this within a budget (`budget`); what it holds back is in the digest, and in the status.
 
-Memory: `max_groups` groups (`known`), twice as many names of families' members, and as many keys
-of what was found to be too doubtful to tell.
+Memory: `max_groups` groups (`known`), the keys of twice as many members of families, and of
+2,000 groups that were found to be too doubtful to tell.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class Policy:
         self._grace_until = -math.inf
         self._storm_at = -math.inf  # when new groups were told last
         self._storm_seconds = 0.0
-        self._budget_told_at = -math.inf
+        self._budget_told_at = self._spent_told_at = -math.inf
         self._ignored: list[tuple[bytes, int]] = []
         self._aftermath = Aftermath(categorise)
 
@@ -445,8 +445,11 @@ class Policy:
         if held:
             back = [group for groups in held for group in groups]
             yield Telling("held", back, now)
-            if not 0 <= now - self._budget_told_at < _SILENT_SECONDS:
-                bar = self.budget.bar(self.threshold, now, len(told))
+            bar = self.budget.bar(self.threshold, now, len(told))
+            # That not even what is severe is told any more is worth a notice of its own.
+            severe = bar == math.inf and any(group.severe for group in back)
+            told_at = self._spent_told_at if severe else self._budget_told_at
+            if not 0 <= now - told_at < _SILENT_SECONDS:
                 yield Telling("budget", back, now, bar=bar)
 
     def _is_early(self, now: float) -> bool:
@@ -545,6 +548,8 @@ class Policy:
                 self._digested(telling)
             case "budget":
                 self._budget_told_at = now
+                if telling.bar == math.inf:
+                    self._spent_told_at = now
             case "held" | "aftermath":
                 for group in telling.groups:
                     self._settle(group)

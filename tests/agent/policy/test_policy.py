@@ -367,6 +367,23 @@ def test_what_is_held_back_is_in_the_digest_and_its_notice_comes_once_a_day() ->
     assert 0 == driven.policy.counts()["held"]
 
 
+def test_that_severe_failures_are_held_back_is_told_once_though_a_notice_was_given() -> None:
+    driven = Driven(budget_per_day=4)
+    for number in range(4):
+        driven.take(key(number))
+        driven.wait(10 * MINUTE)
+    assert "budget" in kinds(driven.said)  # for the warning
+    for number in range(10, 20):
+        driven.take(key(number), SEVERE)
+        driven.wait(10 * MINUTE)
+    first, second = [said for said in driven.said if said.kind == "budget"]
+
+    assert 8 == len(driven.alerts())
+    assert [key(3)] == first.keys
+    assert [key(15)] == second.keys
+    assert driven.alerts()[-1].at < second.at
+
+
 def test_what_is_held_back_and_goes_on_is_told_when_there_is_room_again() -> None:
     driven = Driven(budget_per_day=1, digest_seconds=0.0)
     driven.take(key(0), SEVERE)
