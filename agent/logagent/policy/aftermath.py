@@ -1,10 +1,11 @@
 """What a failure goes on to say in the minutes after its alert is no news.
 
 A disk that dies, a password that is guessed, a link that flaps say several different things, some
-of them a minute later. So for `AFTERMATH_SECONDS` after an alert, a new group of the same log that
-is about the same, and not much graver, gets no alert of its own: it is in the digest, the status
-and the reminders. About the same is what has the same category, or, unless it is severe, comes
-from the same program; and what is severe only follows an alert that was severe.
+of them a minute later. So a group that begins within `AFTERMATH_SECONDS` after an alert, in the
+same log, about the same, and not much graver, gets no alert of its own: it is in the digest, the
+status and the reminders. About the same is what has the same category or comes from the same
+program. Of what is severe more is asked, since it may be a failure of its own: that it begins
+within `SEVERE_SECONDS`, and has the category of a group of the alert that was severe itself.
 
 Memory: the groups of the last 64 alerts' leads and companions.
 """
@@ -15,14 +16,16 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from logagent.policy.budget import SEVERE
+from logagent.policy.budget import SEVERE, logit
 from logagent.policy.family import program_of
 from logagent.policy.known import Known
 
-__all__ = ["AFTERMATH_SECONDS", "Aftermath"]
+__all__ = ["AFTERMATH_SECONDS", "SEVERE_SECONDS", "Aftermath"]
 
 AFTERMATH_SECONDS = 300.0
 """[s]"""
+SEVERE_SECONDS = 60.0
+"""[s] A minute later a failure that is as grave may well be another one."""
 _GRAVER = 1.0  # [logits] above the alert from which a group is news all the same
 _GROUPS = 64
 
@@ -37,7 +40,7 @@ class _Told:
     category: str
     severe: bool
     rank: float
-    """The highest of the alert's groups."""
+    """The highest of the alert's groups [logits]; the operator's word makes none graver."""
 
 
 class Aftermath:
@@ -55,24 +58,25 @@ class Aftermath:
     def told(self, groups: Iterable[Known], now: float) -> None:
         """Remember an alert about groups [s since 1970]."""
         groups = list(groups)
-        rank = max(group.rank for group in groups)
-        severe = any(group.score >= SEVERE for group in groups)
+        rank = max(logit(group.score) + group.shift for group in groups)
         for group in groups:
             program, category = program_of(group.template), self._categorise(group.template)
+            severe = group.score >= SEVERE
             self._told.append(_Told(now, group.first.source, program, category, severe, rank))
 
-    def holds(self, group: Known, now: float) -> bool:
-        """Tell whether a new group belongs to what was told [s since 1970]."""
+    def holds(self, group: Known) -> bool:
+        """Tell whether a new group belongs to what was told."""
+        severe = group.score >= SEVERE
+        lasts = SEVERE_SECONDS if severe else AFTERMATH_SECONDS
         latest = [
             told
             for told in self._told
-            if 0 <= now - told.at < AFTERMATH_SECONDS
+            if 0 <= group.first_at - told.at < lasts
             and told.source == group.first.source
             and group.rank <= told.rank + _GRAVER
         ]
         if not latest or group.forced:
             return False
-        severe = group.score >= SEVERE
         program = program_of(group.template)
         if not severe and program and any(told.program == program for told in latest):
             return True

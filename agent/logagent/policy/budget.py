@@ -1,7 +1,7 @@
 """How many alerts a day people are asked to read, and the bar that rises as the day fills up.
 
 Half of the budget is spent freely: whatever is over the threshold is told. From there on the bar
-rises, until at the last alert of the budget only what scores `SEVERE` passes; beyond it, that much
+rises, until after the last alert of the budget only what scores `SEVERE` passes; of that, as much
 again is kept for such failures, so that a noisy morning cannot hide a dying disk in the evening.
 What does not pass is held back, not dropped: the policy lists it in the digest and the status.
 """

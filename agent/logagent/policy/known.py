@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import Any
 
 from logagent.groups import Sighting
-from logagent.policy.budget import logit
+from logagent.policy.budget import SEVERE, logit
 from logagent.policy.family import words_of
 from logagent.policy.rate import Rate
 from logagent.traces import Trace
@@ -84,6 +84,11 @@ class Known:
     def rank(self) -> float:
         """Logit of the score, shifted by the habits of this host; infinite if forced."""
         return math.inf if self.forced else logit(self.score) + self.shift
+
+    @property
+    def severe(self) -> bool:
+        """Whether it is told soon whatever else there is: a high score, or the operator's word."""
+        return self.forced or self.score >= SEVERE
 
 
 def alert_id(group: Known, kind: str, told: int | None = None) -> str:

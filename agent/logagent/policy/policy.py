@@ -19,8 +19,8 @@ The rules:
 - Groups that differ in a name only are one family, counted as one (`family`).
 - All of this within a budget (`budget`); what it holds back is in the digest, and in the status.
 
-Memory: `max_groups` groups (`known`), twice as many names of families' members, and as many keys
-of what was found to be too doubtful to tell.
+Memory: `max_groups` groups (`known`), the keys of twice as many members of families, and of
+2,000 groups that were found to be too doubtful to tell.
 """
 
 from __future__ import annotations
@@ -161,6 +161,15 @@ class Telling:
     """Of a ``budget``: the logit that is asked for from now on."""
 
 
+class _Dismissed(NamedTuple):
+    """A group that is too doubtful to be told."""
+
+    again_at: float
+    """[s since 1970] When it is looked at again."""
+    words: int
+    score: float
+
+
 @dataclass(slots=True)
 class _Period:
     """What happened since the last digest."""
@@ -202,12 +211,12 @@ class Policy:
         self._groups: dict[bytes, Known] = {}  # seen least recently first
         self._pending: dict[bytes, Known] = {}
         self._family: dict[bytes, bytes] = {}  # key of a member → key of its group
-        self._dismissed: dict[bytes, tuple[float, int]] = {}  # doubtful: look again then; words
+        self._dismissed: dict[bytes, _Dismissed] = {}  # latest last
         self._period = _Period(now)
         self._grace_until = -math.inf
         self._storm_at = -math.inf  # when new groups were told last
         self._storm_seconds = 0.0
-        self._budget_told_at = -math.inf
+        self._budget_told_at = self._spent_told_at = -math.inf
         self._ignored: list[tuple[bytes, int]] = []
         self._aftermath = Aftermath(categorise)
 
@@ -237,20 +246,21 @@ class Policy:
     ) -> Known | None:
         """Return the group of a key that has none: a new one, that of its family, or None.
 
-        None means that the lines are too doubtful to be told.
+        None means that the lines are too doubtful to be told, or that there is no room for more.
         """
-        again_at, _ = self._dismissed.get(key, (-math.inf, 0))
-        if not forced and score < SEVERE and now < again_at <= now + _DISMISSED_SECONDS:
+        if not forced and score < SEVERE and self._is_dismissed(key, score, now):
             return None
         logits, reason = self._adaptation.shift(source, key, score, now)
         if not forced and self._is_doubtful(key, logit(score), logits):
-            self._dismiss(key, now)
+            self._dismiss(key, score, now)
             return None
         if not forced and score < SEVERE and nearest(words_of(key), self._ignored) is not None:
-            self._dismiss(key, now)
+            self._dismiss(key, score, now)
             return None
         if (group := self._relative(key, score, forced)) is not None:
             group.variants += 1
+            if score >= SEVERE:
+                group.level = 0  # another disk or service: not to be told next week
             return group
         group = make()
         group.words, group.forced = words_of(key), forced
@@ -258,7 +268,7 @@ class Policy:
         group.pending_at = now
         self._groups[key] = self._pending[key] = group
         self._make_room()
-        return group
+        return group if key in self._groups else None
 
     def _is_doubtful(self, key: bytes, log_odds: float, shift: float) -> bool:
         """Tell whether lines are not told, unless an operator says so.
@@ -272,11 +282,20 @@ class Policy:
         if log_odds >= least:
             return False
         latest = islice(reversed(self._dismissed.items()), _COMPARED)
-        return nearest(words_of(key), ((each, words) for each, (_, words) in latest)) is not None
+        return nearest(words_of(key), ((each, said.words) for each, said in latest)) is not None
 
-    def _dismiss(self, key: bytes, now: float) -> None:
+    def _is_dismissed(self, key: bytes, score: float, now: float) -> bool:
+        """Tell whether lines were found too doubtful lately that were no less clear."""
+        said = self._dismissed.get(key)
+        return (
+            said is not None
+            and score <= said.score
+            and now < said.again_at <= now + _DISMISSED_SECONDS
+        )
+
+    def _dismiss(self, key: bytes, score: float, now: float) -> None:
         self._dismissed.pop(key, None)
-        self._dismissed[key] = now + _DISMISSED_SECONDS, words_of(key)
+        self._dismissed[key] = _Dismissed(now + _DISMISSED_SECONDS, words_of(key), score)
         if len(self._dismissed) > _DOUBTFUL:
             del self._dismissed[next(iter(self._dismissed))]
 
@@ -346,6 +365,12 @@ class Policy:
             ),
             lambda key: overrides.forced(key) is False,
         )
+        for group in self._groups.values():
+            group.forced = overrides.forced(group.key) is True
+        # What is called anomalous is told by itself.
+        self._family = {
+            key: lead for key, lead in self._family.items() if not overrides.forced(key)
+        }
 
     def ignore(self, ignored: Iterable[bytes], keys: Callable[[bytes], bool]) -> None:
         """Forget what the operator calls normal, and every doubt.
@@ -367,11 +392,16 @@ class Policy:
         self._dismissed.clear()
 
     def _make_room(self) -> None:
+        """Forget the group seen longest ago; what is still to be told goes later, severe last."""
         while len(self._groups) > self.settings.max_groups:
-            spare = (key for key, each in self._groups.items() if self._may_go(each))
-            key = next(spare, None) or next(iter(self._groups))
-            group = self._groups.pop(key)
-            self._pending.pop(key, None)
+            groups = self._groups.values()
+            group = (
+                next(filter(self._may_go, groups), None)
+                or next((each for each in groups if not each.severe), None)
+                or next(iter(groups))
+            )
+            del self._groups[group.key]
+            self._pending.pop(group.key, None)
             self.forgotten += 1
             self._period.forgotten += not group.told_at
 
@@ -403,7 +433,7 @@ class Policy:
         if not self._pending or not (ending or now >= self._ready_at() or self._is_early(now)):
             return
         pending = list(self._pending.values())
-        if all(self._aftermath.holds(group, now) for group in pending):
+        if all(self._aftermath.holds(group) for group in pending):
             yield Telling("aftermath", pending, now)
             return
         told: list[list[Known]] = []
@@ -415,8 +445,11 @@ class Policy:
         if held:
             back = [group for groups in held for group in groups]
             yield Telling("held", back, now)
-            if not 0 <= now - self._budget_told_at < _SILENT_SECONDS:
-                bar = self.budget.bar(self.threshold, now, len(told))
+            bar = self.budget.bar(self.threshold, now, len(told))
+            # That not even what is severe is told any more is worth a notice of its own.
+            severe = bar == math.inf and any(group.severe for group in back)
+            told_at = self._spent_told_at if severe else self._budget_told_at
+            if not 0 <= now - told_at < _SILENT_SECONDS:
                 yield Telling("budget", back, now, bar=bar)
 
     def _is_early(self, now: float) -> bool:
@@ -434,7 +467,7 @@ class Policy:
         # At most that long after they came: a clock that was set back must not silence them.
         storm = min(self._storm_at, began) + self._storm_seconds
         grace = min(self._grace_until, began + self.settings.grace_seconds)
-        if any(group.forced or group.score >= SEVERE for group in groups):
+        if any(group.severe for group in groups):
             return max(ready, min(storm, began + _SEVERE_SECONDS))
         return max(ready, storm, grace)
 
@@ -515,6 +548,8 @@ class Policy:
                 self._digested(telling)
             case "budget":
                 self._budget_told_at = now
+                if telling.bar == math.inf:
+                    self._spent_told_at = now
             case "held" | "aftermath":
                 for group in telling.groups:
                     self._settle(group)

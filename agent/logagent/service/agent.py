@@ -25,7 +25,7 @@ from logagent.errors import LogagentError
 from logagent.inputs import Batch, Input
 from logagent.overrides import FILE_NAME, Overrides, OverridesFile
 from logagent.policy.facts import FILE_NAME as FACTS_NAME
-from logagent.policy.facts import save
+from logagent.policy.facts import Facts, save
 from logagent.service import memory
 from logagent.service.adapting import adapted, is_to_forget, load_facts, make_adaptation
 from logagent.service.alerts import Alerts, GroupAlerts, Plan
@@ -87,6 +87,7 @@ class Agent:
         self.blocked_until = -math.inf
         self._joiners: dict[str, Joiner] = {}
         self._lasting: dict[str, str] = {}  # trouble that was told and is not over
+        self._learned: Facts | None = None  # told, but not saved yet
         self._spins = 0
         self._unfinished = 0  # alerts that waited when a sink took the last one
         self._finish_by = math.inf
@@ -279,15 +280,19 @@ class Agent:
         adaptation = alerts.adaptation
         if not adaptation.tick(now) or (learner := adaptation.learner) is None:
             return
-        facts = learner.finish(now, host_name(), self.model.scorer.bundle.sha256)
-        if not self._deliver(Plan([alerts.teller.learned(facts)])):
-            return  # again in ten seconds
-        adaptation.learner, self.changed = None, True
+        facts = self._learned
+        if facts is None:
+            facts = learner.finish(now, host_name(), self.model.scorer.bundle.sha256)
+            if not self._deliver(Plan([alerts.teller.learned(facts)])):
+                return  # again in ten seconds
+            self._learned = facts
         try:
             save(self.folder.folder / FACTS_NAME, facts)
-        except OSError as error:
-            self.reporter("facts", f"what was learnt cannot be saved: {error.strerror}")
+        except OSError as error:  # likewise
+            self._lasts("facts", f"what was learnt cannot be saved yet: {error.strerror}")
             return
+        self._is_over("facts", "what was learnt is saved")
+        adaptation.learner, self._learned, self.changed = None, None, True
         self._reload = True  # the judge's threshold changes
 
     def _take(self, batch: Batch) -> bool:
@@ -322,7 +327,7 @@ class Agent:
         self.alerts_sent += len(plan.alerts)
         if self.metrics is not None:
             self.metrics.count(plan.alerts)
-        self._alerted |= bool(plan.alerts or plan.seen)
+        self._alerted |= bool(plan.alerts)
         return True
 
     def _joiner(self, source: str) -> Joiner:

@@ -62,11 +62,11 @@ class Plan:
 
     alerts: list[Alert]
     anomalous: int = 0
-    """Lines over the threshold."""
+    """Lines over the threshold that are neither of the two below."""
     own: int = 0
-    """Of these, lines that the agent itself wrote."""
+    """Lines over the threshold that the agent itself wrote."""
     hidden: int = 0
-    """Of these, lines that the operator's entries hide."""
+    """Lines over the threshold that the operator's entries hide."""
     batch: Batch | None = None
     lines: int = 0
     """Of the batch."""
@@ -139,6 +139,7 @@ class LineAlerts:
             return Plan([])
         for index, verdict in enumerate(verdicts):
             if not verdict.anomalous:
+                hidden += verdict is IGNORED
                 continue
             line = batch.block.line(index)
             if self._own.holds(line):
@@ -238,9 +239,9 @@ class GroupAlerts:
         places: dict[Verdict, list[int]] = {}
         for index in [at for at, verdict in enumerate(verdicts) if verdict is not NORMAL]:
             places.setdefault(verdicts[index], []).append(index)
-        places.pop(IGNORED, None)
+        hidden = len(places.pop(IGNORED, ()))
         seen: list[_Seen] = []
-        anomalous, own, hidden = joined, 0, 0
+        anomalous, own = joined, 0
         line = batch.block.line
         hides = self._overrides is not None and self._overrides.looks_at_lines
         for verdict, found in places.items():

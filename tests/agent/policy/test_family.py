@@ -79,6 +79,20 @@ def test_a_member_that_is_far_graver_is_told_by_itself() -> None:
     assert [[first], [graver]] == [said.keys for said in driven.alerts()]
 
 
+def test_a_severe_member_is_told_within_a_day_though_its_family_is_told_once_a_week() -> None:
+    driven = Driven(digest_seconds=0.0)
+    first, other, _ = keys(PODS)
+    for _ in range(4 * 17):
+        driven.take(first, SEVERE)
+        driven.wait(6 * 3600, every=3600)
+    assert driven.alerts()[-1].at < driven.now - 86_400  # the next one is days away
+    before = len(driven.alerts())
+    driven.take(other, SEVERE)
+    driven.wait(60)
+
+    assert before + 1 == len(driven.alerts())
+
+
 def test_a_member_that_an_operator_calls_anomalous_is_told_by_itself() -> None:
     driven = Driven()
     first, forced, _ = keys(PODS)

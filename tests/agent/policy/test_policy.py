@@ -367,6 +367,23 @@ def test_what_is_held_back_is_in_the_digest_and_its_notice_comes_once_a_day() ->
     assert 0 == driven.policy.counts()["held"]
 
 
+def test_that_severe_failures_are_held_back_is_told_once_though_a_notice_was_given() -> None:
+    driven = Driven(budget_per_day=4)
+    for number in range(4):
+        driven.take(key(number))
+        driven.wait(10 * MINUTE)
+    assert "budget" in kinds(driven.said)  # for the warning
+    for number in range(10, 20):
+        driven.take(key(number), SEVERE)
+        driven.wait(10 * MINUTE)
+    first, second = [said for said in driven.said if said.kind == "budget"]
+
+    assert 8 == len(driven.alerts())
+    assert [key(3)] == first.keys
+    assert [key(15)] == second.keys
+    assert driven.alerts()[-1].at < second.at
+
+
 def test_what_is_held_back_and_goes_on_is_told_when_there_is_room_again() -> None:
     driven = Driven(budget_per_day=1, digest_seconds=0.0)
     driven.take(key(0), SEVERE)
@@ -444,6 +461,35 @@ def test_what_looks_like_a_group_that_is_ignored_no_more_is_told() -> None:
     assert driven.take(ALIKE) is not None
 
 
+def test_a_known_group_that_an_operator_calls_anomalous_counts_as_such_from_then_on() -> None:
+    """It was held back for want of a budget; the operator's word goes before that."""
+    driven = Driven(budget_per_day=1)
+    driven.take(key(0), SEVERE)
+    driven.take(FULL)
+    driven.wait(MINUTE)
+    driven.now += DAY / 2
+    driven.take(key(1))
+    driven.wait(MINUTE)
+    (group,) = [each for each in driven.policy if each.key == key(1)]
+    assert group.held
+    driven.policy.heed(ignoring(key(1), "anomalous"))
+
+    assert group.forced
+    assert [key(1)] in [said.keys for said in driven.wait(MINUTE) if said.kind == "new"]
+    driven.policy.heed(Overrides())
+    assert not group.forced
+
+
+def test_a_member_of_a_family_that_an_operator_calls_anomalous_is_a_group_of_its_own() -> None:
+    driven = Driven()
+    driven.take(FULL)
+    driven.take(ALIKE)
+    assert driven.policy.lead(FULL) is driven.policy.lead(ALIKE)
+    driven.policy.heed(ignoring(ALIKE, "anomalous"))
+
+    assert driven.policy.lead(ALIKE) is None
+
+
 # ---- memory ----
 
 
@@ -457,6 +503,32 @@ def test_the_group_that_is_forgotten_is_the_one_seen_longest_ago_of_those_that_w
 
     assert [key(2), key(0), key(3)] == [group.key for group in driven.policy]
     assert 1 == driven.policy.forgotten
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_of_more_groups_at_once_than_there_is_room_for_the_severe_one_is_told(first: bool) -> None:
+    driven = Driven(max_groups=5)
+    if first:
+        driven.take(b"disk", SEVERE)
+    for number in range(20):
+        driven.take(key(number))
+    if not first:
+        driven.take(b"disk", SEVERE)
+    driven.wait(MINUTE)
+
+    assert b"disk" in driven.alerts()[0].keys
+    assert 16 == driven.policy.forgotten
+
+
+def test_where_everything_known_is_severe_a_warning_finds_no_room_and_is_counted() -> None:
+    driven = Driven(max_groups=3)
+    for number in range(3):
+        driven.take(key(number), SEVERE)
+
+    assert driven.take(key(3)) is None
+    assert [key(0), key(1), key(2)] == [group.key for group in driven.policy]
+    assert 1 == driven.policy.forgotten
+    assert driven.take(key(4), SEVERE) is not None
 
 
 def test_the_digest_counts_what_was_forgotten_untold() -> None:
@@ -539,6 +611,15 @@ def test_a_clock_that_is_set_silences_no_burst_and_no_digest(jump: float) -> Non
 
     assert "burst" in kinds(driven.said)
     assert "digest" in kinds(driven.said)
+
+
+def test_a_doubtful_group_is_looked_at_again_as_soon_as_its_lines_are_clearer() -> None:
+    """One key stands for many templates, of which one may be over the threshold."""
+    driven = Driven()
+    assert driven.take(key(0), 0.89) is None
+    assert driven.take(key(0), 0.88) is None
+
+    assert driven.take(key(0), 0.91) is not None
 
 
 def test_a_doubtful_group_is_looked_at_again_after_an_hour_and_when_the_clock_was_set_back() -> (

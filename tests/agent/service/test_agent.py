@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,9 @@ from logagent.blocks import Block
 from logagent.bundle import DEFAULT_BUNDLE, Bundle
 from logagent.inputs import Batch
 from logagent.judge import Judge
+from logagent.policy.adaptation import HostAdaptation
+from logagent.policy.facts import load
+from logagent.policy.learning import Learner
 from logagent.policy.policy import Policy, Settings
 from logagent.policy.telling import Teller
 from logagent.scorer import Scorer
@@ -49,6 +53,17 @@ def test_positions_without_an_alert_are_due_later_and_wake_nobody_before(agent: 
     agent._next_save = 100.0
     agent.changed = True
     assert 150.0 == agent._save_due()
+
+
+def test_lines_that_are_not_told_yet_are_no_reason_to_save_sooner(agent: Agent) -> None:
+    """A log that goes on saying the same would wear out flash memory otherwise."""
+    standing = Standing(agent)
+    standing.turn(b"disk failed")
+    assert agent.changed
+    assert not agent._alerted
+    standing.turn()
+    assert ["disk failed"] == standing.told(0)
+    assert agent._alerted
 
 
 # ---- a sink that refuses ----
@@ -167,3 +182,31 @@ def test_what_waits_is_told_when_the_agent_stops(agent: Agent) -> None:
     assert agent._tell(ending=True)
 
     assert ["disk failed"] == standing.told(0)
+
+
+# ---- the end of learning ----
+
+
+def test_what_was_learnt_is_told_once_and_saved_as_soon_as_there_is_room(
+    agent: Agent, tmp_path: Path
+) -> None:
+    standing = Standing(agent)
+    began = time.time() - 100.0
+    learner = Learner(began, 60.0, 20, {"low": 0.96, "normal": 0.9, "high": 0.7})
+    adaptation = HostAdaptation(0.96, None, learner)
+    assert isinstance(agent.alerts, GroupAlerts)
+    agent.alerts.adaptation = adaptation
+    agent.model.scorer = SimpleNamespace(bundle=SimpleNamespace(sha256="00" * 32))  # type: ignore[misc, assignment]
+    agent.folder = SimpleNamespace(folder=tmp_path)  # type: ignore[assignment]
+    (tmp_path / "learned.toml").mkdir()  # stands for a full disk, for root as well
+    for _ in range(3):
+        agent._end_learning()
+
+    assert ["learned"] == [json.loads(each.record)["alert"] for each in standing.sinks[0].taken]
+    assert adaptation.learner is learner
+    assert 1 == agent.reporter.counts["facts"]
+    (tmp_path / "learned.toml").rmdir()
+    agent._end_learning()
+    assert (None, True) == (adaptation.learner, agent._reload)
+    assert 1 == len(standing.sinks[0].taken)
+    assert load(tmp_path / "learned.toml", time.time()) is not None

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from logagent.blocks import Block
 from logagent.bundle import DEFAULT_BUNDLE, Bundle
@@ -445,7 +445,8 @@ def test_a_group_that_is_ignored_is_forgotten_and_hidden_from_the_next_line_on(
     said = overrides_of((line.decode(), "normal"))
     judge.teach(said)
     told.alerts.teach(said)
-    assert 0 == take(line).anomalous
+    plan = take(line)
+    assert (0, 1) == (plan.anomalous, plan.hidden)
     assert [] == told.after(DAY)
     assert [] == told.alerts.known_groups()
 
@@ -575,6 +576,7 @@ STEPS = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(STEPS)
+@example([[OOM], 3.0, [DISK]])
 def test_whatever_happens_every_group_is_told_and_ids_differ(
     scorer: Scorer, steps: list[Any]
 ) -> None:
@@ -599,7 +601,9 @@ def test_whatever_happens_every_group_is_told_and_ids_differ(
     new = {text for each in groups if each["alert"] == "new" for text in
            [each["text"], *(other["text"] for other in each.get("related", ()))]}  # fmt: skip
 
-    assert len(seen) == len(new)
+    # What a failure goes on to say is in the digest.
+    later = {each["text"] for each in told.alerts.known_groups() if not each["told"]}
+    assert len(seen) == len(new | later)
     assert len(said) == len({alert.id for alert in said})
     assert 0 == told.alerts.counts()["pending"]
 
@@ -669,6 +673,17 @@ def test_every_anomalous_line_is_an_alert(scorer: Scorer) -> None:
     assert 3 == len({record["id"] for record in said})
     assert {"box"} == {record["host"] for record in said}
     assert (3, 1) == (plan.anomalous, plan.own)
+
+
+def test_without_groups_an_ignored_line_is_counted_as_hidden() -> None:
+    said = overrides_of(("disk failed", "normal"))
+    block = Block(b"disk failed\ndoor opened\ndisk failed", 1, 0)
+    verdicts = Judge(KeywordScorer(), 0.5, overrides=said).judge(block)
+    plan = LineAlerts("box", OwnLines([1]), said).plan(
+        Batch("/var/log/a", b"finger-8", block), verdicts, 0
+    )
+
+    assert ([], 0, 2) == (plan.alerts, plan.anomalous, plan.hidden)
 
 
 def test_an_unknown_line_number_is_left_out(told: Told) -> None:

@@ -19,18 +19,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from logagent.config_rules import web_address
 from logagent.sinks import Alert, Pending, SinkError
+from logagent.sinks.delivery import Channel, Delivery
 from logagent.sinks.http_post import request
+from logagent.sinks.spool import Spool
 from logagent.sinks.webhook import WebhookSink
 from logagent.sinks.webhook_bodies import FORMATS, check_template, request_of
 
 from .certificates import Certificate
-from .fakes import alert
+from .fakes import Clock, alert
 
 SECRET = "s3cr3t-t0ken"
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16  # an answer in two packets takes 40 ms: delayed acknowledgements
     timeout = 10
     server: Any
 
@@ -57,8 +60,8 @@ class Handler(BaseHTTPRequestHandler):
 class Server:
     """An HTTP server in a thread; `answers` are given first, then 200."""
 
-    def __init__(self, certificate: Certificate | None = None) -> None:
-        self.http: Any = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    def __init__(self, certificate: Certificate | None = None, port: int = 0) -> None:
+        self.http: Any = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.http.daemon_threads = False  # they are waited for, so that none leaves a socket open
         self.http.got, self.http.answers, self.http.connections = [], [], 0
         self.http.handle_error = lambda *_: None  # clients that refuse our certificate
@@ -588,3 +591,51 @@ def test_a_web_address_has_four_parts(text: str, parts: tuple[bool, str, int, st
 def test_what_is_no_web_address_is_refused_and_not_quoted(text: str) -> None:
     with pytest.raises(ValueError, match=r"^not a web address$"):
         web_address(text)
+
+
+# ---- an outage ----
+
+
+def test_an_hour_of_alerts_while_the_server_is_down_arrives_afterwards_in_order_and_once(
+    tmp_path: Path,
+) -> None:
+    clock = Clock()
+
+    def made(url: str) -> Delivery:
+        channel = Channel(WebhookSink(url, wait_seconds=0.01), Spool(tmp_path / "webhook"))
+        return Delivery([channel], lambda *_: None, Half(), clock=clock)
+
+    def settled(delivery: Delivery, server: Server, number: int) -> None:
+        """Let time pass by the clock; the answers of the server need real time."""
+        stop = time.monotonic() + 10
+        while len(server.got) < number or delivery.status()[0]["spooled"]:
+            assert time.monotonic() < stop
+            clock.now += 1.0
+            delivery.tick(clock.now)
+
+    server = Server()
+    server.http.answers.append((200, {"Connection": "close"}))  # or its end is waited for
+    delivery = made(server.url)
+    delivery.deliver(alert(0))
+    settled(delivery, server, 1)
+    server.close()
+    for minute in range(1, 61):
+        delivery.deliver(alert(minute))
+        for _ in range(6):
+            clock.now += 10.0
+            delivery.tick(clock.now)
+        if minute == 30:  # killed: nothing is closed in an orderly way but its files
+            delivery.sync()
+            delivery.close()
+            delivery = made(server.url)
+    assert 60 == delivery.status()[0]["spooled"]
+    with closing(Server(port=server.port)) as again, closing(delivery):
+        settled(delivery, again, 60)
+        got = [json.loads(body)["id"] for *_, body in server.got + again.got]
+
+    assert [alert(number).id for number in range(61)] == got
+
+
+class Half:
+    def random(self) -> float:
+        return 0.5
