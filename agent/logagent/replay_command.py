@@ -180,7 +180,7 @@ def _human(told: list[Told], events: Events, replay: Replay, width: int) -> Iter
         f"{events.anomalous:,} anomalous."
     )
     yield (
-        f"{sent} alerts, {sent / days:.1f} a day, and "
+        f"{sent} alert{'' if sent == 1 else 's'}, {sent / days:.1f} a day, and "
         f"{sum(each.kind == 'digest' for each in told)} digests."
         + (f" The budget held back {len(replay.held)} groups." if replay.held else "")
     )
