@@ -30,7 +30,7 @@ from logagent.policy.rate import Rate
 from logagent.policy.telling import Teller, severity_of
 from logagent.records import dumps, line_record
 from logagent.sanitise import printable
-from logagent.service.own_lines import OwnLines
+from logagent.service.own_lines import OWN_NAME, OwnLines
 from logagent.sinks import Alert
 from logagent.times import TimeParser
 from logagent.traces import Trace, below
@@ -246,7 +246,8 @@ class GroupAlerts:
         hides = self._overrides is not None and self._overrides.looks_at_lines
         for verdict, found in places.items():
             indices = found
-            if hides or self._own.holds(line(found[0])):
+            # By the template first: finding a line costs as much as all else here.
+            if hides or (OWN_NAME in verdict.template and self._own.holds(line(found[0]))):
                 # Somebody else may have written lines of the same form: look at each.
                 others = [index for index in found if not self._own.holds(line(index))]
                 indices = [
@@ -305,15 +306,9 @@ class GroupAlerts:
                 now,
                 lambda: self._first(batch, seen, key, now),
             )
-        policy.note(
-            batch.source,
-            key,
-            verdict.template,
-            batch.block.line(seen.last),
-            verdict.score,
-            seen.count,
-            now,
-        )
+        learning = self.adaptation is not None and self.adaptation.learner is not None
+        text = batch.block.line(seen.last) if group is not None or learning else b""
+        policy.note(batch.source, key, verdict.template, text, verdict.score, seen.count, now)
         if group is None:
             return
         group.last = sighting_of(batch, seen.last)

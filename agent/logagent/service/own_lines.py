@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-__all__ = ["OwnLines"]
+__all__ = ["OWN_NAME", "OwnLines"]
+
+
+OWN_NAME = b"logagent["
+"""In every line that the agent wrote, and in its template."""
 
 
 class OwnLines:
@@ -23,7 +27,7 @@ class OwnLines:
 
     def holds(self, line: bytes) -> bool:
         """Tell whether the agent wrote this line."""
-        if b"logagent[" not in line:
+        if OWN_NAME not in line:
             return False
         match = self._HEAD.match(line, 0, 160)
         return match is not None and int(match[1]) in self._pids
