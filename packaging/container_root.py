@@ -99,6 +99,7 @@ class Container:
         (where,) = image.volumes
         _call("cp", "-a", str(root / where.lstrip("/")), str(self.volume))
         _call("mount", "--bind", str(root), str(self.root))
+        self._mounted = [self.root]
         _call("mount", "-o", "remount,bind,ro", str(self.root))
         self._mount("-t", "tmpfs", "-o", "size=16m,mode=1777", "tmpfs", to="/tmp")  # noqa: S108 - of the container
         self._mount("-t", "tmpfs", "-o", "size=64k,mode=755", "tmpfs", to="/dev")
@@ -120,8 +121,17 @@ class Container:
             *inside, "env", "-i", *pairs, *words,
         ]  # fmt: skip
 
+    def close(self) -> None:
+        """Unmount all of it, so that the folder can be removed."""
+        for target in reversed(self._mounted):
+            subprocess.run(["umount", "--lazy", str(target)], check=False)
+        self._mounted.clear()
+
     def _mount(self, *how: str, to: str) -> None:
-        _call("mount", *how, str(self.root / to.lstrip("/")))
+        target = self.root / to.lstrip("/")
+        _call("mount", *how, str(target))
+        if target not in self._mounted:
+            self._mounted.append(target)
 
 
 def _run(root: Path, step: Run, wheels: Path | None) -> None:
