@@ -142,7 +142,7 @@ def noise(encode, parts) -> list[dict[str, Any]]:
 def detectors(encode, parts) -> list[dict[str, Any]]:
     out = []
     for part in (samples.joined("mix", parts), *(p for p in parts if p.name == "bgl")):
-        sets = tables.split(part)
+        sets = tables.split(part, least=15)
         if sets is None:
             continue
         every = samples.joined("all", [sets.train, sets.imbalanced, sets.balanced])

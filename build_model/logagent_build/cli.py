@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -212,6 +212,20 @@ def maidlog(
         raise typer.Exit(EXIT_INPUT) from None
 
 
+ModelOption = Annotated[str, typer.Option(help="Model to ask for, as the endpoint names it.")]
+BudgetOption = Annotated[
+    float | None, typer.Option(min=0, help="US dollars that may be spent on this output.")
+]
+PricesOption = Annotated[
+    Path | None, typer.Option(help="Prices of models (TOML), before the shipped ones.")
+]
+ResponsesOption = Annotated[
+    list[Path] | None, typer.Option(help="Responses to a batch file. Repeat for several.")
+]
+KeyEnvOption = Annotated[str | None, typer.Option(help="Environment variable that holds the key.")]
+KeyFileOption = Annotated[Path | None, typer.Option(help="File that holds the key.")]
+
+
 @app.command()
 def alpha(
     path: Annotated[Path, typer.Argument(help="Log file, or folder of logs.")],
@@ -219,8 +233,8 @@ def alpha(
     annotator: Annotated[
         str,
         typer.Option(
-            help="labels:FILE (known labels), or "
-            "simulated:FILE[,normal=RATE,anomalous=RATE,template=SHARE,seed=N]."
+            help="http(s)://HOST/v1, batch:REQUESTS.jsonl, recorded:STORE.sqlite, labels:FILE "
+            "(known labels), or simulated:FILE[,normal=RATE,anomalous=RATE,template=SHARE,seed=N]."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")],
@@ -246,25 +260,42 @@ def alpha(
     ] = None,
     cache: CacheOption = _CACHE,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    prompt: Annotated[
+        str, typer.Option(help="Name of a prompt, or a .toml of yours.")
+    ] = "logprompt",
+    model: ModelOption = "",
+    budget: BudgetOption = None,
+    prices: PricesOption = None,
+    responses: ResponsesOption = None,
+    key_env: KeyEnvOption = None,
+    key_file: KeyFileOption = None,
 ) -> None:
-    """Label logs by ALPHA: cluster, ask about a few lines, propagate; see docs/alpha.md."""
+    """Label logs by ALPHA: cluster, ask about a few lines, propagate; see docs/alpha.md.
+
+    Stopped anywhere, the same command goes on.
+    """
     _need(_ALPHA_EXTRA)
     command = importlib.import_module("logagent_build.alpha.command")
+    asking = importlib.import_module("logagent_build.alpha.asking")
     request = command.Request(
         path, out, calls, representatives, clusters, propagation, validation, review, cache, seed
     )
-    with _reported(), _progress() as progress:
-        labeller, name = _labeller(annotator)
+    who = asking.Who(
+        annotator,
+        out.with_name(out.name + ".replies.sqlite"),
+        model,
+        prompt,
+        budget,
+        prices,
+        responses or (),
+        key_env,
+        key_file,
+    )
+    with _exit_codes(), _progress() as progress, asking.labeller(who, _say) as (labeller, name):
         record = command.label_logs(request, labeller, name, progress=progress, say=_say)
     for long in ("choice", "epsilon", "refinement"):
         del record[long]
     typer.echo(json.dumps(record, indent=1))
-
-
-def _labeller(spec: str) -> tuple[Any, str]:
-    """Return who labels lines, and the name for records."""
-    found: tuple[Any, str] = importlib.import_module("logagent_build.alpha.labellers").by_name(spec)
-    return found
 
 
 @app.command()
@@ -282,6 +313,10 @@ def review(
 def explain(
     alerts: Annotated[Path, typer.Argument(help="Alert file of an agent, JSON Lines.")],
     *,
+    annotator: Annotated[
+        str | None,
+        typer.Option(help="http(s)://HOST/v1, batch:REQUESTS.jsonl or recorded:STORE.sqlite."),
+    ] = None,
     prompts: Annotated[
         bool, typer.Option("--prompts", help="Write the prompts as JSON Lines, and ask nobody.")
     ] = False,
@@ -295,19 +330,53 @@ def explain(
     ] = None,
     most: Annotated[int, typer.Option(min=1, help="Groups explained, gravest first.")] = 100,
     name: Annotated[str, typer.Option(help="Who replied, for the report.")] = "replies of a file",
+    store: Annotated[
+        Path | None, typer.Option(help="Replies paid for; by default ALERTS.replies.sqlite.")
+    ] = None,
+    model: ModelOption = "",
+    budget: BudgetOption = None,
+    prices: PricesOption = None,
+    responses: ResponsesOption = None,
+    key_env: KeyEnvOption = None,
+    key_file: KeyFileOption = None,
 ) -> None:
     """Explain an agent's alerts: root causes and recommendations for each group of them."""
-    _need(_ALPHA_EXTRA)
     command = importlib.import_module("logagent_build.alpha.command")
-    with _reported():
-        if prompts == (replies is not None):
-            raise ValueError("explain: give either --prompts or --replies FILE")
+    with _exit_codes(), ExitStack() as stack:
+        if sum((prompts, replies is not None, annotator is not None)) != 1:
+            raise ValueError("explain: give one of --annotator, --prompts and --replies FILE")
         ask = None if replies is None else command.replies_of(replies)
+        if annotator is not None:
+            asking = importlib.import_module("logagent_build.alpha.asking")
+            who = asking.Who(
+                annotator,
+                store or alerts.with_name(alerts.name + ".replies.sqlite"),
+                model,
+                budget=budget,
+                prices=prices,
+                responses=responses or (),
+                key_env=key_env,
+                key_file=key_file,
+            )
+            ask, name = stack.enter_context(asking.explainer(who, _say))
         text = command.explain_alerts(alerts, ask, name, form, most=most, say=_say)
         if output is None:
             typer.echo(text, nl=False)
         else:
             output.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Turn what stops a command into one line and the code that says what it was."""
+    try:
+        yield
+    except LogagentError as error:
+        typer.echo(f"logagent-build: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except (OSError, ValueError) as error:
+        typer.echo(f"logagent-build: {error}", err=True)
+        raise typer.Exit(EXIT_INPUT) from None
 
 
 def _say(text: str) -> None:

@@ -14,6 +14,8 @@
     review, review_page  what was labelled and why, to be looked at and corrected
     simulated            a labeller that errs in a stated way, for measurement and tests
 
+    labellers, asking    whom a command line may name: known labels, simulations, language models
+
 Whom to ask is left to the caller: everything here takes a `labeller.LabelLines` or an
 `explain.Ask`.
 """

@@ -71,8 +71,8 @@ def believe(vectors: Vectors, readings: Sequence[Reading]) -> Belief:
     Raises:
         ValueError: too few or too many votes.
     """
-    from scipy.linalg import cholesky, solve_triangular  # noqa: PLC0415  # half a second to import
-    from scipy.special import ndtr  # noqa: PLC0415
+    from scipy.linalg import cholesky, solve_triangular  # type: ignore[import-untyped]  # noqa: PLC0415  # no types; slow
+    from scipy.special import ndtr  # type: ignore[import-untyped]  # noqa: PLC0415  # likewise
 
     if not 1 <= len(readings) <= MOST_VOTES:
         raise ValueError(f"{len(readings)} votes; give 1 to {MOST_VOTES}")
@@ -142,7 +142,11 @@ def _covariance(squares: Reals, reach: float, slip: float) -> Reals:
 
 def _fit(vectors: Vectors, at: npt.NDArray[np.int64], said: Reals) -> tuple[float, float, float]:
     """Return reach, slip and scale under which the votes are most probable."""
-    from scipy.linalg import LinAlgError, cholesky, solve_triangular  # noqa: PLC0415
+    from scipy.linalg import (  # noqa: PLC0415  # likewise
+        LinAlgError,
+        cholesky,
+        solve_triangular,
+    )
 
     kept = np.unique(np.linspace(0, len(at) - 1, num=min(len(at), _FITTED_ON)).round().astype(int))
     squares = _squares(vectors[at[kept]], vectors[at[kept]])

@@ -33,6 +33,8 @@ _TOKENS = 96  # of a text; attention is quadratic in it, log messages have 10 to
 class MiniLM:
     """The sentence encoder, loaded when it is first used."""
 
+    name = "all-MiniLM-L6-v2"
+
     def __init__(self) -> None:
         self._model: object | None = None
 
@@ -64,13 +66,15 @@ def embed(
     Args:
         templates: distinct ones, as `pool.Pool` holds them.
         encode: the encoder.
-        cache: folder to keep the vectors in between runs, named by a hash of the templates.
+        cache: folder to keep the vectors in between runs, named by a hash of the templates and
+            of the encoder's `name`.
         progress: told the share that is done.
 
     Returns:
         float32 (n, d), each row of length 1 (or 0, if the encoder gave zeros).
     """
-    digest = hashlib.sha256(b"\0".join(templates)).hexdigest()[:16]
+    name = getattr(encode, "name", type(encode).__name__)
+    digest = hashlib.sha256(b"\0".join([name.encode(), *templates])).hexdigest()[:16]
     kept = cache / f"templates-{digest}.npy" if cache is not None else None
     if kept is not None and kept.exists():
         stored: Vectors = np.load(kept, allow_pickle=False).astype(np.float32)

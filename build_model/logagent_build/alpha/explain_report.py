@@ -85,7 +85,8 @@ def as_html(reports: Sequence[Explained], annotator: str) -> str:
         "<!doctype html><html lang=en><meta charset=utf-8><title>Root causes</title>",
         "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'\">",  # noqa: E501
         f"<style>{_STYLE}</style><h1>Root causes</h1>",
-        f"<p class=meta>{len(reports)} groups of alerts; explained by {_text(printable(annotator))}.</p>",
+        f"<p class=meta>{len(reports)} groups of alerts; explained by "
+        f"{_text(printable(annotator))}.</p>",
     ]
     for each in reports:
         group = each.group

@@ -83,7 +83,10 @@ class Features:
 
     def transform(self, lines: Sequence[str]) -> Any:
         """Return a sparse float32 matrix with a row for each line."""
-        from scipy.sparse import csr_matrix, hstack  # noqa: PLC0415  # comes with scikit-learn
+        from scipy.sparse import (  # type: ignore[import-untyped]  # noqa: PLC0415  # no types
+            csr_matrix,
+            hstack,
+        )
 
         terms = self._terms.transform([line[:_LONGEST] for line in lines])
         return hstack([csr_matrix(semantic(lines)), terms], format="csr")

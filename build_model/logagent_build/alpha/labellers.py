@@ -1,15 +1,13 @@
 """Who can be named on the command line as a labeller: known labels, or a simulation.
 
-Models are asked through the annotator package, if it is installed beside this one: `through` makes
-a `LabelLines` of what it has. Leaves budgets, stores and retries to it.
+Leaves language models to `asking`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from logagent.normalise import templates
 
@@ -17,7 +15,7 @@ from logagent_build.alpha.labeller import Answer, Example, LabelLines
 from logagent_build.alpha.pool import shown
 from logagent_build.alpha.simulated import ErrorModel, Simulated
 
-__all__ = ["Known", "by_name", "read_labelled", "through"]
+__all__ = ["Known", "by_name", "read_labelled"]
 
 _ROW = re.compile(rb"([01])\t(?:[0-3]\t)?(.+)")
 _FIELDS = {"normal": "wrong_normal", "anomalous": "wrong_anomalous", "template": "by_template"}
@@ -90,26 +88,3 @@ def by_name(spec: str) -> tuple[LabelLines, str]:
     truth = {shown(line): label for line, label in read_labelled(Path(name))}
     simulated = Simulated(truth, ErrorModel(**values), seed)
     return simulated, simulated.name
-
-
-def through(
-    label: Callable[..., Sequence[Any]], annotator: Any, prompt: Any, example: Any, **options: Any
-) -> LabelLines:
-    """Make a `LabelLines` of the annotator package.
-
-    Args:
-        label: ``annotate.labelling.label``.
-        annotator: any of its annotators; stored replies make a stopped run go on.
-        prompt: one of its prompt files.
-        example: its class of examples, called with line and label.
-        options: further keywords of `label`.
-    """
-
-    def ask(lines: Sequence[str], examples: Sequence[Example], /) -> list[Answer]:
-        few_shot = [example(line, anomalous) for line, anomalous in examples]
-        return [
-            Answer(each.anomalous, each.reason)
-            for each in label(lines, annotator, prompt, few_shot, **options)
-        ]
-
-    return ask
