@@ -251,6 +251,10 @@ def alpha(
     propagation: Annotated[
         str, typer.Option(help="paper: majority of each cluster. belief: ask on where in doubt.")
     ] = "belief",
+    turn: Annotated[
+        int | None,
+        typer.Option(min=1, help="Lines asked together; by default a twentieth, at least 25."),
+    ] = None,
     validation: Annotated[
         Path | None,
         typer.Option(help="Lines labelled by people (0 or 1, a tab, the line): refines examples."),
@@ -278,7 +282,17 @@ def alpha(
     command = importlib.import_module("logagent_build.alpha.command")
     asking = importlib.import_module("logagent_build.alpha.asking")
     request = command.Request(
-        path, out, calls, representatives, clusters, propagation, validation, review, cache, seed
+        path,
+        out,
+        calls,
+        representatives,
+        clusters,
+        propagation,
+        validation,
+        turn,
+        review,
+        cache,
+        seed,
     )
     who = asking.Who(
         annotator,

@@ -61,6 +61,8 @@ class Request:
     propagation: str = "belief"
     validation: Path | None = None
     """Lines that people labelled: for refinement, and the ε curve."""
+    batch: int | None = None
+    """Lines of a turn, see `loop.Settings`."""
     review: Path | None = None
     """Corrections from the review page."""
     cache: Path | None = None
@@ -95,7 +97,9 @@ def label_logs(
     )
     vectors = with_words(vectors, pool.templates, request.seed)
     calls = request.calls or max(20, min(DEFAULT_MOST, int(DEFAULT_SHARE * len(lines))))
-    settings = Settings(calls, request.m, request.k, request.propagation, seed=request.seed)
+    settings = Settings(
+        calls, request.m, request.k, request.propagation, batch=request.batch, seed=request.seed
+    )
     validation = read_labelled(request.validation) if request.validation else []
     refined = _refined(validation, encoder, labeller, request.seed)
     examples: Sequence[Example] = refined.examples if refined else ()

@@ -215,7 +215,7 @@ def prompt(group: Group) -> Prompt:
     def fenced(lines: Sequence[str]) -> str:
         # A line cannot end its fence: the mark follows from the template, and is taken out of it.
         return "\n".join(
-            [f"BEGIN {mark}", *(line.replace(mark, "") for line in lines), f"END {mark}"]
+            [f"BEGIN {mark}", *(line.replace(mark, "*") for line in lines), f"END {mark}"]
         )
 
     parts = ["Analyze the following anomalous log entry:", fenced([group.text])]

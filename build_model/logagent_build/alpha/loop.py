@@ -32,6 +32,7 @@ from logagent_build.alpha.voting import TAU, Vote, Voted, majority, propagate, v
 __all__ = ["Labelled", "Once", "Round", "Settings", "feedback", "label_pool"]
 
 PROPAGATIONS = ("belief", "paper")
+_TURN = 25  # lines; fewer turns ask more of one kind, more turns cost more exchanges
 Progress = Callable[[str, float], None]
 """Told the name of a stage, and the share of it that is done."""
 
@@ -41,7 +42,8 @@ class Settings:
     """How to label."""
 
     calls: int
-    """Most lines that may be asked; at least 4."""
+    """Most lines that may be asked; at least 4, and with ``belief`` at most half of
+    `belief.MOST_VOTES`: the other half is for people's labels."""
     m: int = 5
     """Representatives of a cluster; fewer where `calls` does not suffice."""
     k: int | None = None
@@ -51,8 +53,9 @@ class Settings:
     asked. ``belief``: see there."""
     sure: float = 0.0005
     """Share of lines expected to be wrong at which asking ends; only with ``belief``."""
-    batch: int = 25
-    """Lines asked together in a turn of doubts."""
+    batch: int | None = None
+    """Lines asked together in a turn of doubts, which is one exchange of batch files; None: a
+    twentieth of `calls`, at least 25."""
     tau: float = TAU
     """See `voting`."""
     seed: int = 0
@@ -61,7 +64,7 @@ class Settings:
         """Check the ranges."""
         if self.propagation not in PROPAGATIONS:
             raise ValueError(f"propagation {self.propagation!r} is none of belief, paper")
-        if self.calls < 4 or self.m < 1 or self.batch < 1:
+        if self.calls < 4 or self.m < 1 or (self.batch is not None and self.batch < 1):
             raise ValueError("calls: at least 4; m and batch: at least 1")
 
 
@@ -144,8 +147,9 @@ def label_pool(
     """
     ask = Once(labeller)
     people = dict(reviewed or {})
-    calls = min(settings.calls, MOST_VOTES - len(people))
-    first = calls if settings.propagation == "paper" else max(2, calls // 2)
+    paper = settings.propagation == "paper"
+    calls = settings.calls if paper else min(settings.calls, MOST_VOTES // 2)
+    first = calls if paper else max(2, calls // 2)
     choice, k = _k(vectors, pool, settings, first, progress)
     found = cluster(vectors, pool.count, k, seed=settings.seed)
     m = max(1, min(settings.m, first // found.k))
@@ -153,7 +157,7 @@ def label_pool(
     progress("labels", 0.0)
     voted = vote(pool, found, ask, m, examples=examples, tau=settings.tau)
     progress("labels", ask.calls / calls)
-    if settings.propagation == "paper":
+    if paper:
         labels = propagate(found, voted)
         share = np.array([each.share for each in voted])
         wrong = np.where(share > 0, 1 - share, 0.5)[found.of]
@@ -201,7 +205,9 @@ def _settle(
         asked.setdefault(int(pool.entry[line]), set()).add(line)
     askable = np.ones(len(vectors), np.bool_)
     askable[list(people)] = False
-    human = [Reading(entry, label) for entry, label in people.items()]
+    batch = settings.batch or max(_TURN, settings.calls // 20)
+    heaviest = sorted(people, key=lambda entry: (-int(pool.count[entry]), entry))
+    human = [Reading(entry, people[entry]) for entry in heaviest[: MOST_VOTES // 2]]
     while True:
         readings = human + [
             Reading(int(pool.entry[each.line]), each.anomalous)
@@ -216,7 +222,7 @@ def _settle(
         belief = believe(vectors, readings)
         progress("labels", ask.calls / calls)
         expected = float((belief.wrong * pool.count).sum())
-        room = min(settings.batch, calls - ask.calls)
+        room = min(batch, calls - ask.calls)
         if room <= 0 or expected <= settings.sure * len(pool.lines):
             break
         lines: list[int] = []

@@ -141,3 +141,17 @@ def test_only_what_can_be_asked_is_asked() -> None:
     askable = np.array([False, False, True])
 
     assert [2] == doubtful_first(vectors, found, np.ones(3, np.int64), askable, 5)
+
+
+def test_many_labels_of_people_leave_room_to_ask() -> None:
+    lines = [f"{chr(97 + n % 26)}{chr(97 + n // 26 % 26)}{chr(97 + n // 676)} x".encode() for n in range(1500)]  # fmt: skip  # noqa: E501
+    pool = Pool.of(lines)
+    people = dict.fromkeys(range(1400), True)
+    who = Counted(lambda asked, _: [Answer(False)] * len(asked))
+
+    vectors = embed(pool.templates, encode)
+    found = label_pool(pool, vectors, who, Settings(10, k=2), reviewed=people)
+
+    assert 1500 == len(pool.templates)
+    assert found.anomalous[:1400].all()
+    assert 0 < who.calls <= 10
