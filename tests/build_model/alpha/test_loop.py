@@ -155,3 +155,12 @@ def test_many_labels_of_people_leave_room_to_ask() -> None:
     assert 1500 == len(pool.templates)
     assert found.anomalous[:1400].all()
     assert 0 < who.calls <= 10
+
+
+def test_asking_ends_where_few_lines_are_expected_to_be_wrong() -> None:
+    calls = []
+    for sure in (0.5, 0.0):
+        pool, vectors, _, who = prepared()
+        calls.append(label_pool(pool, vectors, who, Settings(100, k=7, m=1, sure=sure)).calls)
+
+    assert 7 <= calls[0] < calls[1]
