@@ -36,6 +36,9 @@ MOST_VOTES = 2500
 _REACH = (0.3, 0.5, 0.8, 1.0)  # length scales, in distances of unit vectors (0 to √2 mostly)
 _SLIP = (0.02, 0.2, 0.5, 1.0, 2.0)  # variances, relative to that of belief
 _COMMON = 0.3  # variance of what all entries share: how anomalous the log is on the whole
+# Of belief's variance. Votes are +1 and -1: where all agree so far, they must not seem certain of
+# what nobody was asked about.
+_LEAST_SCALE = 0.5
 _FITTED_ON = 400  # votes that reach and noise are fitted on: a Cholesky each, O(votes³)
 _BLOCK = 4000  # entries predicted at a time
 
@@ -157,7 +160,8 @@ def _fit(vectors: Vectors, at: npt.NDArray[np.int64], said: Reals) -> tuple[floa
         except LinAlgError:  # two entries nearer to each other than rounding tells
             continue
         half = solve_triangular(lower, said[kept], lower=True)
-        scale = float(half @ half) / len(kept)
-        fit = -0.5 * len(kept) * np.log(scale) - np.log(np.diag(lower)).sum()
+        scale = max(float(half @ half) / len(kept), _LEAST_SCALE)
+        fit = -0.5 * (len(kept) * np.log(scale) + float(half @ half) / scale)
+        fit -= np.log(np.diag(lower)).sum()
         best = max(best, (float(fit), reach, slip, scale))
     return best[1:]

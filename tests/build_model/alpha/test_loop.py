@@ -164,3 +164,11 @@ def test_asking_ends_where_few_lines_are_expected_to_be_wrong() -> None:
         calls.append(label_pool(pool, vectors, who, Settings(100, k=7, m=1, sure=sure)).calls)
 
     assert 7 <= calls[0] < calls[1]
+
+
+def test_votes_that_all_agree_are_not_certain_of_what_is_far() -> None:
+    vectors = np.vstack([np.eye(30), -np.eye(30)]).astype(np.float32)
+
+    found = believe(vectors, [Reading(entry, False) for entry in range(30)])
+
+    assert found.wrong[30:].min() > 0.02 > found.wrong[:30].max()
