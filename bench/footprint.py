@@ -5,8 +5,7 @@
 
 | variant | how it is installed |
 |---|---|
-| pip + onnxruntime | pip install 'logagent[onnxruntime]' |
-| pip | pip install logagent |
+| pip | pip install 'logagent[onnxruntime]', which on x86-64 is pip install logagent |
 | full | packaging/install-lean --onnxruntime FOLDER |
 | lean | packaging/install-lean FOLDER |
 | service | packaging/install-lean --service FOLDER |
@@ -38,8 +37,7 @@ from measure import MIB, ROOT, BenchError, main, median, print_table, run, write
 
 MB = 1_000_000  # [bytes]
 VARIANTS: dict[str, list[str] | str] = {
-    "pip + onnxruntime": "logagent[onnxruntime]",
-    "pip": "logagent",
+    "pip": "logagent[onnxruntime]",
     "full": ["--onnxruntime"],
     "lean": [],
     "service": ["--service"],
