@@ -267,6 +267,12 @@ def label_lines(
         float, typer.Option(min=0, help="Seconds to wait for an endpoint that is down.")
     ] = 900,
     stream: Annotated[bool, typer.Option("--stream", help="Ask for replies in pieces.")] = False,
+    review: Annotated[
+        Path | None,
+        typer.Option(
+            help="Corrections exported from the review page: they win, and are not asked."
+        ),
+    ] = None,
 ) -> None:
     """Label log lines with a language model; stopped anywhere, the same command goes on.
 
@@ -300,7 +306,7 @@ def label_lines(
         options = labelling.Options(
             lines_per_prompt, isolation, thinking_tokens=thinking_tokens, seed=seed
         )
-        request = command.Request(path, out, choice, prompt, examples, votes, options)
+        request = command.Request(path, out, choice, prompt, examples, votes, options, review)
         record = command.run(request, shown, _say, only_estimate=estimate)
     typer.echo(json.dumps(record, indent=1))
 
