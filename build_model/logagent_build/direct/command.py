@@ -77,6 +77,8 @@ def run(
     """
     began = time.time()
     prompts = [prompt_files.load(name) for name in dict.fromkeys(request.prompts)]
+    if len({each.name for each in prompts}) < len(prompts):
+        raise ConfigError("two prompts have the same name: rows could not be told apart")
     few_shot = [Example(*row) for row in labelled(request.examples)] if request.examples else []
     data = _data(request, few_shot, say)
     asked = [(each, Questions(each, request.each)) for each in data]

@@ -143,11 +143,10 @@ class Questions:
 
 
 class _Metered:
-    """An `Annotator` that adds up the replies of another, each prompt's once."""
+    """An `Annotator` that adds up the replies of another."""
 
     def __init__(self, inner: Annotator) -> None:
         self._inner = inner
-        self._seen: set[str] = set()
         self.cost = Cost()
 
     @property
@@ -156,10 +155,8 @@ class _Metered:
 
     def ask(self, prompts: Sequence[Prompt], arrived: Arrived | None = None) -> list[Outcome]:
         outcomes = self._inner.ask(prompts, arrived)
-        for prompt, outcome in zip(prompts, outcomes, strict=True):
-            key = prompt.key(self.model)
-            if isinstance(outcome, Reply) and key not in self._seen:
-                self._seen.add(key)
+        for outcome in outcomes:
+            if isinstance(outcome, Reply):
                 self.cost += Cost(1, outcome.input_tokens, outcome.output_tokens, outcome.seconds)
         return outcomes
 

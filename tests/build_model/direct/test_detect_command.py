@@ -13,7 +13,7 @@ pytest.importorskip("openai", reason="asking endpoints needs the [build] extra")
 
 from click.testing import Result
 from logagent_build import cli
-from logagent_build.annotate import choice
+from logagent_build.annotate import choice, prompt_files
 from logagent_build.annotate.endpoint import Endpoint
 from logagent_build.annotate.fence import read_block
 from typer.testing import CliRunner
@@ -118,6 +118,20 @@ def test_a_model_has_its_price_and_done_again_it_pays_nothing(site: Path) -> Non
     assert after["simulation"] is False
 
 
+@pytest.mark.parametrize(
+    ("isolation", "requests"), [("trusted", 2), ("checked", 12), ("alone", 22)]
+)
+def test_a_row_costs_what_was_paid(site: Path, isolation: str, requests: int) -> None:
+    with serving() as server:
+        served(site, server, "--isolation", isolation)
+        asked = sum(server.asked.values())
+    row, paid = record(site)["rows"][0], record(site)["paid"]
+
+    assert requests == asked == row["cost"]["requests"] == paid["requests"]
+    assert row["cost"]["input_tokens"] == paid["input_tokens"]
+    assert row["cost"]["output_tokens"] == paid["output_tokens"]
+
+
 def test_recorded_replies_answer_without_an_endpoint(site: Path) -> None:
     with serving() as server:
         first = served(site, server)
@@ -190,6 +204,8 @@ def test_one_batch_file_has_the_requests_of_all(site: Path) -> None:
     rows = table(done)
     assert ["site"] * 3 + ["other"] * 3 + ["all"] * 3 == [row[0] for row in rows]
     assert ["90", "1.000", "1.000", "1.000"] == rows[6][2:6]
+    together = record(site)["rows"][6]
+    assert (45, 24) == (together["true"], together["asked"])
 
 
 def test_examples_are_not_what_is_measured(site: Path) -> None:
@@ -273,6 +289,15 @@ def test_what_cannot_be_is_one_line(
     assert code == done.exit_code
     assert said in done.stderr
     assert "Traceback" not in done.output
+
+
+def test_two_prompts_of_one_name_are_refused(site: Path) -> None:
+    own = site.with_name("own.toml")
+    own.write_text((prompt_files.FOLDER / "loggpt.toml").read_text())
+    done = run(site, f"simulated:{site}", "--prompt", "loggpt", "--prompt", own)
+
+    assert 7 == done.exit_code
+    assert "the same name" in done.stderr
 
 
 def test_nothing_to_look_at_is_said(site: Path) -> None:
