@@ -12,6 +12,7 @@
       tables               the paper's Tables II and III on the labelled data that are there
     explain              root-cause reports of an agent's alerts (§IV-C2, Fig. 5)
     review, review_page  what was labelled and why, to be looked at and corrected
+    corrections          labels by people, from the review page into any later run
     simulated            a labeller that errs in a stated way, for measurement and tests
 
     labellers, asking    whom a command line may name: known labels, simulations, language models

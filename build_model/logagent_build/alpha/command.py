@@ -27,6 +27,7 @@ from logagent.sanitise import printable
 from logagent.sources import open_all
 
 from logagent_build.alpha import curves, explain_report
+from logagent_build.alpha.corrections import read_review
 from logagent_build.alpha.embeddings import Encode, MiniLM, embed, with_words
 from logagent_build.alpha.explain import MOST_GROUPS, Ask, Prompt, explain, prompt, read_alerts
 from logagent_build.alpha.labeller import Example, LabelLines
@@ -34,7 +35,7 @@ from logagent_build.alpha.labellers import read_labelled
 from logagent_build.alpha.loop import Settings, label_pool
 from logagent_build.alpha.pool import Pool, shown
 from logagent_build.alpha.refinement import SHOTS, Refined, refine
-from logagent_build.alpha.review import Place, Reviewable, apply, read_review, rows
+from logagent_build.alpha.review import Place, Reviewable, apply, rows
 from logagent_build.alpha.review_page import page
 
 __all__ = ["FORMATS", "Request", "explain_alerts", "label_logs", "replies_of", "review_again"]

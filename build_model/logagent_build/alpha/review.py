@@ -1,50 +1,39 @@
-"""What was labelled and why: a table of lines, a file for the page, a person's corrections.
-
-Corrections are JSON that the review page writes and any later run reads. They name templates by
-hash, so they hold for other runs and other logs with the same templates.
-
-    {"format": "logagent-review 1", "labels": [{"template": "<16 hex digits>", "label": 0 or 1}]}
+"""What was labelled and why: a table of lines, a file for the page, corrections applied.
 
 Guarantees: what is read from a file is bounded and checked; log text in the table is printable, on
-one line, without tabs. The table has the columns of ``logagent-build label``.
+one line, without tabs. The table has the columns of ``logagent-build label``. Leaves
+reading corrections to `corrections`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from logagent.sanitise import printable
 
+from logagent_build.alpha.corrections import KEY, json_object, template_key
 from logagent_build.alpha.loop import Labelled
 from logagent_build.alpha.pool import LONGEST, Pool, shown
 
 __all__ = [
-    "FORMAT",
     "HEADER",
     "Entry",
     "Place",
     "Reviewable",
     "apply",
-    "read_review",
     "rows",
-    "template_key",
 ]
 
-FORMAT = "logagent-review 1"
 _KEPT = "logagent-alpha 1"
 HEADER = "label\thow\tvotes_anomalous\tvotes\tfile\tline_number\treason\tline\n"
 UNSURE = 0.2
 """Probability of being wrong from which on a label is called doubtful."""
-_MOST_BYTES = 64 << 20  # of a file of corrections: a million of them
 _LONGEST_TEXT = 2000  # [characters] of a line in the table
-_KEY = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +115,7 @@ class Reviewable:
             OSError: the file cannot be read.
             ValueError: it is another file.
         """
-        content = _json(path, "clusters of a run of `logagent-build alpha`")
+        content = json_object(path, "clusters of a run of `logagent-build alpha`")
         try:
             if content["format"] != _KEPT:
                 raise ValueError
@@ -151,49 +140,8 @@ class Reviewable:
             raise ValueError(f"{path}: not of the format {_KEPT!r}; run alpha again") from None
 
 
-def template_key(template: bytes) -> str:
-    """Return the 16 hexadecimal digits that name a template."""
-    return hashlib.sha256(template).hexdigest()[:16]
-
-
-def read_review(path: Path) -> dict[str, bool]:
-    """Read a person's corrections: label by template key; the last of equal keys counts.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: it is no file of corrections; says what is wrong.
-    """
-    content = _json(path, "corrections")
-    if content.get("format") != FORMAT:
-        raise ValueError(f"{path}: not of the format {FORMAT!r}; export it from the review page")
-    listed = content.get("labels")
-    if not isinstance(listed, list):
-        raise ValueError(f"{path}: has no list of labels")
-    found: dict[str, bool] = {}
-    for number, each in enumerate(listed, 1):
-        key = each.get("template") if isinstance(each, dict) else None
-        label = each.get("label") if isinstance(each, dict) else None
-        fine = isinstance(key, str) and _KEY.fullmatch(key) is not None
-        if not fine or isinstance(label, bool) or label not in (0, 1):
-            raise ValueError(f"{path}: entry {number} has no template key with a label 0 or 1")
-        found[str(key)] = label == 1
-    return found
-
-
-def _json(path: Path, what: str) -> dict[str, Any]:
-    if path.stat().st_size > _MOST_BYTES:
-        raise ValueError(f"{path}: larger than {_MOST_BYTES >> 20} MiB, no {what}")
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: no JSON of {what}")
-    return content
-
-
 def _key(value: object) -> str:
-    if not isinstance(value, str) or _KEY.fullmatch(value) is None:
+    if not isinstance(value, str) or KEY.fullmatch(value) is None:
         raise ValueError("no template key")
     return value
 

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 
 from logagent.sanitise import printable
 
-from logagent_build.alpha.review import FORMAT, UNSURE, Entry, Reviewable
+from logagent_build.alpha.corrections import FORMAT
+from logagent_build.alpha.review import UNSURE, Entry, Reviewable
 from logagent_build.alpha.voting import TAU
 
 __all__ = ["page"]

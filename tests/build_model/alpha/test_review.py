@@ -10,19 +10,17 @@ import pytest
 
 pytest.importorskip("sklearn", reason="ALPHA needs the [build] extra")
 
+from logagent_build.alpha.corrections import FORMAT, read_review, template_key
 from logagent_build.alpha.embeddings import embed
 from logagent_build.alpha.labeller import Answer
 from logagent_build.alpha.loop import Labelled, Settings, label_pool
 from logagent_build.alpha.pool import Pool
 from logagent_build.alpha.review import (
-    FORMAT,
     HEADER,
     Place,
     Reviewable,
     apply,
-    read_review,
     rows,
-    template_key,
 )
 from logagent_build.alpha.review_page import page
 

@@ -13,7 +13,8 @@ import pytest
 
 pytest.importorskip("sklearn", reason="ALPHA needs the [build] extra")
 
-from logagent_build.alpha.review import Entry, Reviewable, read_review
+from logagent_build.alpha.corrections import read_review
+from logagent_build.alpha.review import Entry, Reviewable
 from logagent_build.alpha.review_page import MOST_SHOWN, page
 
 _PATH = Path(__file__).parents[2] / "agent" / "browser.py"

@@ -17,18 +17,30 @@ PAGE = Path(__file__).parents[3] / "docs" / "labelling.md"
 pytestmark = pytest.mark.skipif(
     not PAGE.is_file(), reason="docs/ is not here: the tests run without the repository around them"
 )
-COMMAND = typer.main.get_command(cli.app).commands["label"]  # type: ignore[attr-defined]  # a group
+COMMANDS = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]  # a group
+DETECT = "## A model as the detector"
 
 
-def rows() -> list[str]:
-    return [row for row in PAGE.read_text("utf-8").splitlines() if row.startswith("| ")]
+def rows(command: str = "label") -> list[str]:
+    """Return the rows of the tables of a command's part of the page."""
+    first, _, rest = PAGE.read_text("utf-8").partition(DETECT)
+    second, _, third = rest.partition("\n## ")
+    text = {"label": first + third, "detect": second}[command]
+    return [row for row in text.splitlines() if row.startswith("| ")]
 
 
 @pytest.mark.parametrize(
-    "option", sorted(o for p in COMMAND.params for o in p.opts if o.startswith("--"))
+    ("command", "option"),
+    [
+        (command, option)
+        for command in ("detect", "label")
+        for parameter in COMMANDS[command].params
+        for option in sorted(parameter.opts)
+        if option.startswith("--")
+    ],
 )
-def test_every_option_is_described(option: str) -> None:
-    assert any(f"`{option}`" in row or f"`{option} " in row for row in rows())
+def test_every_option_is_described(command: str, option: str) -> None:
+    assert any(f"`{option}`" in row or f"`{option} " in row for row in rows(command))
 
 
 def test_every_prompt_isolation_and_exit_code_is_named() -> None:

@@ -14,7 +14,9 @@ pytest.importorskip("rich", reason="the command line needs the [build] extra")
 pytest.importorskip("openai", reason="asking endpoints needs the [build] extra")
 
 from click.testing import Result
+from logagent.normalise import templates
 from logagent_build import cli
+from logagent_build.alpha.corrections import FORMAT, template_key
 from logagent_build.annotate import choice
 from logagent_build.annotate.endpoint import Endpoint
 from logagent_build.annotate.fence import read_block
@@ -237,6 +239,70 @@ def test_own_output_within_the_folder_is_not_labelled(logs: Path) -> None:
         served(logs, server, out="logs/labels.tsv")
 
     assert 88 == len(table(logs, "logs/labels.tsv"))
+
+
+def reviewed(logs: Path, *lines: str) -> Path:
+    """Write corrections that call the templates of lines anomalous."""
+    keys = map(template_key, templates([line.encode() for line in lines]).templates)
+    labels = [{"template": key, "label": 1} for key in keys]
+    path = logs.parent / "review.json"
+    path.write_text(json.dumps({"format": FORMAT, "labels": labels}))
+    return path
+
+
+def test_what_people_labelled_wins_and_is_not_asked(logs: Path) -> None:
+    review = reviewed(logs, "a fan unit took 1000 ms and works", "never seen here")
+    with serving() as server:
+        done = served(logs, server, "--review", review)
+    rows = table(logs)
+    record = json.loads((logs.parent / "labels.tsv.json").read_text())
+    base = sqlite3.connect(logs.parent / "labels.tsv.replies.sqlite")
+    asked = str(base.execute("SELECT request FROM replies").fetchall())
+    base.close()
+
+    assert 0 == done.exit_code, done.output
+    by_people = [row for row in rows if row["how"] == "reviewed"]
+    assert ["a fan unit took 1000 ms and works", "a fan unit took 1002 ms and works"] == [
+        row["line"] for row in by_people
+    ]
+    assert {("1", "0", "0")} == {
+        (row["label"], row["votes"], row["votes_anomalous"]) for row in by_people
+    }
+    assert right([row for row in rows if row["how"] != "reviewed"])
+    assert "b fan unit" in asked
+    assert "a fan unit took 1000 ms and works" not in asked
+    assert (44, 1) == (record["templates"], record["reviewed_templates"])
+    assert {"0": 21, "1": 23} == record["labels"]
+    assert "44 templates, 1 of them labelled by people" in done.stderr
+
+
+def test_corrections_of_a_finished_labelling_cost_nothing(logs: Path) -> None:
+    with serving() as server:
+        served(logs, server)
+        review = reviewed(logs, "a fan unit took 1000 ms and works")
+        done = served(logs, server, "--review", review)
+
+        assert {1} == set(server.asked.values())
+        assert 16 == sum(server.asked.values())
+    assert 0 == done.exit_code, done.output
+    assert ["1", "1"] == [row["label"] for row in table(logs) if row["how"] == "reviewed"]
+
+
+def test_nobody_is_asked_where_people_labelled_all(logs: Path) -> None:
+    lines = [line for path in logs.rglob("*.log") for line in path.read_text().splitlines()]
+    with serving() as server:
+        done = served(logs, server, "--review", reviewed(logs, *lines))
+
+        assert 0 == len(server.asked)
+    assert 0 == done.exit_code, done.output
+    assert {"1"} == {row["label"] for row in table(logs)}
+
+
+def test_a_file_that_holds_no_corrections_is_one_line(logs: Path) -> None:
+    done = run(logs, "recorded:/nowhere", "--model", "m", "--review", logs / "a.log")
+
+    assert 4 == done.exit_code
+    assert "no JSON of corrections" in done.stderr
 
 
 def test_the_store_tells_what_was_asked(logs: Path) -> None:
