@@ -256,6 +256,7 @@ def explain(groups: Sequence[Group], ask: Ask, *, most: int = MOST_GROUPS) -> li
     return [_read(group, reply or "") for group, reply in zip(kept, replies, strict=True)]
 
 
+_THOUGHT = re.compile(r"^\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
 _WORD = re.compile(r"\S+")
 _ITEM = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s+(.*)$")
 _NUMBERED = r"^\W*(?:\d\W+)?"
@@ -268,7 +269,8 @@ _HEADS = (("recommendations", _ADVICE), ("causes", _CAUSE))
 
 def _read(group: Group, reply: str) -> Explained:
     """Find causes and recommendations in a reply, whether or not it keeps to the form."""
-    rows = [printable(row, 1000) for row in reply[:20_000].split("\n")]
+    said = _THOUGHT.sub("", reply)
+    rows = [printable(row, 1000) for row in said[:20_000].split("\n")]
     text, shortened = _cut(rows)
     found: dict[str, list[str]] = {"causes": [], "recommendations": []}
     section = "causes"

@@ -173,3 +173,12 @@ def test_a_long_reply_is_cut_at_a_hundred_words_and_says_so() -> None:
     assert report.reply.endswith(CUT)
     assert report.shortened
     assert "the reply was shortened" in as_html([report], "me")
+
+
+def test_what_a_model_thinks_aloud_is_no_cause() -> None:
+    thought = "<think>\nCauses:\n- " + "perhaps " * 200 + "\n</think>\n"
+    for reply, causes in ((thought + "Causes:\n- disk", ("disk",)), (thought[:300], ())):
+        (made,) = explain([Group("0" * 16, "x", 1.0)], lambda _prompts, reply=reply: [reply])
+
+        assert causes == made.causes
+        assert not made.shortened
