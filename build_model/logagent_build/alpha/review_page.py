@@ -4,7 +4,8 @@ Labels can be changed, of a cluster or of single templates; the page exports the
 of corrections (`review`), which a later run reads; those that this run had read are in it again.
 Guarantees: log text is printable and escaped and stands in elements only, never in script or
 attributes; the page loads nothing and sends nothing, which its content security policy forbids
-besides; its one script is constant, named there by hash. Bounded: at most `MOST_SHOWN` templates of a cluster are shown, all are corrected.
+besides; its one script is constant, named there by hash. Bounded: at most
+`MOST_SHOWN` templates of a cluster are shown, all are corrected.
 """
 
 from __future__ import annotations

@@ -67,6 +67,8 @@ class Simulated:
         masked = templates([line.encode() for line in lines]).templates
         return [
             Answer(self._truth[line] is not self._wrong(line, key), "simulated")
+            if line in self._truth
+            else Answer(None)  # of unknown label
             for line, key in zip(lines, masked, strict=True)
         ]
 

@@ -175,3 +175,13 @@ def test_an_output_that_cannot_be_is_told_before_anybody_is_asked(folder: Path) 
 
     with pytest.raises(FileExistsError):
         command.label_logs(request, lambda *_: pytest.fail("asked"), "x", encode=encode)
+
+
+def test_a_simulation_has_no_answer_for_lines_of_unknown_label(folder: Path) -> None:
+    rows = (folder / "labelled.tsv").read_bytes().splitlines(keepends=True)
+    (folder / "labelled.tsv").write_bytes(b"".join(rows[:5]))
+
+    alpha(folder, annotator="simulated")
+
+    votes = json.loads((folder / "out" / "clusters.json").read_text())["entries"]
+    assert any("?" in row[6] for row in votes)
