@@ -59,11 +59,7 @@ class Simulated:
         )
 
     def __call__(self, lines: Sequence[str], _examples: Sequence[Example], /) -> list[Answer]:
-        """Answer each line.
-
-        Raises:
-            KeyError: the label of a line is not known.
-        """
+        """Answer each line; no answer for one whose label is not known."""
         masked = templates([line.encode() for line in lines]).templates
         return [
             Answer(self._truth[line] is not self._wrong(line, key), "simulated")
