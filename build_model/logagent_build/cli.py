@@ -498,7 +498,7 @@ def alpha(
     )
     who = asking.Who(
         annotator,
-        out.with_name(out.name + ".replies.sqlite"),
+        Path(f"{os.path.abspath(out)}.replies.sqlite"),  # beside it, even if it is "."
         model,
         prompt,
         budget,

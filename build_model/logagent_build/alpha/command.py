@@ -88,6 +88,7 @@ def label_logs(
     """
     began = time.time()
     lines, places = _read(request, say)
+    request.out.mkdir(parents=True, exist_ok=True)  # now: labels may cost money
     pool = Pool.of(lines)
     say(f"{len(lines):,} lines, {len(pool.templates):,} templates ({pool.reduction:.1%} fewer)")
     encoder = encode or MiniLM()
@@ -138,7 +139,6 @@ def label_logs(
         "epsilon": [dataclasses.asdict(each) for each in swept],
         "seconds": round(time.time() - began, 1),
     }
-    request.out.mkdir(parents=True, exist_ok=True)
     for file, svg in plots.items():
         files.replace(request.out / file, svg.encode())
     # Log lines may hold secrets: for the owner's eyes.

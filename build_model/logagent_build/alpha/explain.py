@@ -113,6 +113,7 @@ def read_alerts(path: Path, *, problem: Callable[[str], None] = lambda _text: No
         ValueError: it holds no alert.
     """
     groups: dict[str, Group] = {}
+    known: dict[tuple[str, str], str] = {}
     bad = 0
     with path.open("rb") as file:
         for number in range(1, _MOST_RECORDS + 1):
@@ -131,7 +132,7 @@ def read_alerts(path: Path, *, problem: Callable[[str], None] = lambda _text: No
                 if bad <= 10:
                     problem(f"{path}:{number}: no record of an alert, left out")
             elif isinstance(record.get("text"), str) and record.get("verdict") != "normal":
-                _add(groups, record)
+                _add(groups, known, record)
     if not groups:
         raise ValueError(
             f"{path}: holds no alerts; give the file an agent writes with format jsonl"
@@ -149,9 +150,15 @@ def _record(row: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def _add(groups: dict[str, Group], record: dict[str, Any]) -> None:
+def _add(
+    groups: dict[str, Group], known: dict[tuple[str, str], str], record: dict[str, Any]
+) -> None:
     text = printable(record["text"], _TEXT)
     key = hashlib.sha256(templates([text.encode()]).templates[0]).hexdigest()[:16]
+    host, of_host = record.get("host"), record.get("group")
+    if isinstance(host, str) and isinstance(of_host, str):
+        # Later alerts of a group may cut its line shorter, which would be another template.
+        key = known.setdefault((host, of_host), key)
     score = _number(record.get("score"))
     group = groups.setdefault(key, Group(key, text, score))
     context = record.get("context")
@@ -159,7 +166,7 @@ def _add(groups: dict[str, Group], record: dict[str, Any]) -> None:
     if score > group.score or not (group.before or group.after):
         group.before = _texts(told.get("before"))[-_AROUND:] or group.before
         group.after = _texts(told.get("after"))[:_AROUND] or group.after
-    if score >= group.score:
+    if score > group.score:
         group.text, group.score = text, score
     group.category = group.category or _name(record.get("category"))
     group.why = group.why or _words(record.get("why"))
@@ -170,7 +177,8 @@ def _add(groups: dict[str, Group], record: dict[str, Any]) -> None:
         if isinstance(each, dict) and isinstance(each.get("text"), str)
     ]
     fresh = record.get("since_told", record.get("count", 1))
-    group.lines += max(1, int(_number(fresh, 1.0)))
+    fewest = 0 if "since_told" in record else 1  # a group that fell silent has none
+    group.lines += max(fewest, int(_number(fresh, 1.0)))
     group.alerts += 1
     for kept, name in ((group.hosts, "host"), (group.sources, "source")):
         if isinstance(record.get(name), str) and len(kept) < 50:
@@ -256,6 +264,7 @@ def explain(groups: Sequence[Group], ask: Ask, *, most: int = MOST_GROUPS) -> li
     return [_read(group, reply or "") for group, reply in zip(kept, replies, strict=True)]
 
 
+_THOUGHT = re.compile(r"^\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
 _WORD = re.compile(r"\S+")
 _ITEM = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s+(.*)$")
 _NUMBERED = r"^\W*(?:\d\W+)?"
@@ -268,7 +277,8 @@ _HEADS = (("recommendations", _ADVICE), ("causes", _CAUSE))
 
 def _read(group: Group, reply: str) -> Explained:
     """Find causes and recommendations in a reply, whether or not it keeps to the form."""
-    rows = [printable(row, 1000) for row in reply[:20_000].split("\n")]
+    said = _THOUGHT.sub("", reply)
+    rows = [printable(row, 1000) for row in said[:20_000].split("\n")]
     text, shortened = _cut(rows)
     found: dict[str, list[str]] = {"causes": [], "recommendations": []}
     section = "causes"

@@ -136,7 +136,7 @@ class Reviewable:
                 ]
             )
             return cls(printable(str(content["annotator"])), int(content["calls"]), entries)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, OverflowError, TypeError, ValueError):
             raise ValueError(f"{path}: not of the format {_KEPT!r}; run alpha again") from None
 
 

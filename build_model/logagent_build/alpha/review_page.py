@@ -1,10 +1,11 @@
 """A self-contained page to look at clusters, representatives, labels, votes and doubts.
 
 Labels can be changed, of a cluster or of single templates; the page exports the changes as a file
-of corrections (`review`), which a later run reads. Guarantees: log text is printable and escaped
-and stands in elements only, never in script or attributes; the page loads nothing and sends
-nothing, which its content security policy forbids besides; its one script is constant, named there
-by hash. Bounded: at most `MOST_SHOWN` templates of a cluster are shown, all are corrected.
+of corrections (`review`), which a later run reads; those that this run had read are in it again.
+Guarantees: log text is printable and escaped and stands in elements only, never in script or
+attributes; the page loads nothing and sends nothing, which its content security policy forbids
+besides; its one script is constant, named there by hash. Bounded: at most
+`MOST_SHOWN` templates of a cluster are shown, all are corrected.
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ svg { max-width: 32%; height: auto } .plots { text-align: center }
 _SCRIPT = """
 "use strict";
 const edits = new Map();
+const earlier = new Map();
+for (const one of document.querySelectorAll("section"))
+  for (const pair of one.dataset.members.split(" ")) {
+    const [key, was, reviewed] = pair.split(":");
+    if (reviewed) earlier.set(key, Number(was));
+  }
 function set(key, value, was) {
   if (value === was) edits.delete(key); else edits.set(key, Number(value));
   document.getElementById("changes").textContent = edits.size + " changes";
@@ -64,7 +71,8 @@ for (const box of document.querySelectorAll("select[data-cluster]"))
     }
   });
 document.getElementById("export").addEventListener("click", () => {
-  const labels = [...edits].sort().map(([template, label]) => ({ template, label }));
+  const all = [...new Map([...earlier, ...edits])].sort();
+  const labels = all.map(([template, label]) => ({ template, label }));
   const text = JSON.stringify({ format: FORMAT, labels }, null, 1) + "\\n";
   const link = document.createElement("a");
   link.href = "data:application/json;charset=utf-8," + encodeURIComponent(text);
@@ -123,7 +131,9 @@ def _section(number: int, entries: Sequence[Entry]) -> str:
     )
     kind = ("normal", "anomalous")[2 * anomalous > lines]
     doubt = _in_doubt(entries)
-    members = " ".join(f"{entry.key}:{int(entry.anomalous)}" for entry in entries)
+    members = " ".join(
+        f"{entry.key}:{int(entry.anomalous)}{':reviewed' * entry.reviewed}" for entry in entries
+    )
     rows = "".join(map(_row, order[:MOST_SHOWN]))
     more = len(order) - MOST_SHOWN
     rest = f"<p class=meta>and {more:,} more templates</p>" if more > 0 else ""

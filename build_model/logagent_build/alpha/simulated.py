@@ -59,14 +59,12 @@ class Simulated:
         )
 
     def __call__(self, lines: Sequence[str], _examples: Sequence[Example], /) -> list[Answer]:
-        """Answer each line.
-
-        Raises:
-            KeyError: the label of a line is not known.
-        """
+        """Answer each line; no answer for one whose label is not known."""
         masked = templates([line.encode() for line in lines]).templates
         return [
             Answer(self._truth[line] is not self._wrong(line, key), "simulated")
+            if line in self._truth
+            else Answer(None)  # of unknown label
             for line, key in zip(lines, masked, strict=True)
         ]
 

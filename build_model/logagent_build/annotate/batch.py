@@ -32,6 +32,7 @@ _URL = "/v1/chat/completions"
 _OK = 200
 _REFUSED = range(400, 500)
 _HOPELESS = 20  # refused requests, and none answered: it is not the prompts
+_NOTHING = Prompt((), 0.0, 1)  # whether a body is a completion does not depend on what was asked
 _MAY_PASS = frozenset({401, 402, 403, 404, 408, 409, 425, 429})
 
 
@@ -119,7 +120,7 @@ class BatchFiles:
                 try:
                     raw = json.loads(line)
                     self._take(str(raw["custom_id"]), raw)
-                except (ValueError, KeyError, TypeError, AttributeError):
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                     self.counts["unreadable"] += 1
 
     def _take(self, key: str, raw: dict[str, Any]) -> None:
@@ -129,7 +130,8 @@ class BatchFiles:
         body = response.get("body", response)  # some servers leave the envelope out
         if error is None and status == _OK:
             self.counts["duplicates" if key in self._bodies else "used"] += 1
-            self._bodies.setdefault(key, body)
+            if not _readable(self._bodies.get(key)):  # a later response may be
+                self._bodies[key] = body
         elif status in _REFUSED and status not in _MAY_PASS:
             self.counts["refused"] += 1
             self._refused[key] = f"HTTP {status}: {printable(json.dumps(error or body), 200)}"
@@ -146,6 +148,14 @@ class BatchFiles:
             files.replace(path, data, mode=0o600)  # log lines: for their owner alone
             paths.append(path)
         return paths
+
+
+def _readable(body: object) -> bool:
+    try:
+        wire.reply(body, _NOTHING, 0.0)
+    except wire.MalformedError:
+        return False
+    return True
 
 
 def _parts(missing: dict[str, Prompt], model: str, dialect: wire.Dialect | None) -> Iterator[bytes]:

@@ -101,6 +101,8 @@ def opened(choice: Choice, say: Callable[[str], None] = lambda _text: None) -> I
             f"annotator {choice.who!r}: give an address that ends in /v1, recorded:STORE, "
             "batch:FILE or simulated:FILE"
         )
+    if kind != "batch":
+        _check(choice.who)
     price = money.price_of(choice.model, choice.prices)
     with Store(choice.store) as store:
         account = money.Account(price, choice.budget, lambda: store.spent(choice.run, choice.model))
@@ -117,6 +119,16 @@ def opened(choice: Choice, say: Callable[[str], None] = lambda _text: None) -> I
 
 def _in_front(inner: Annotator, account: money.Account, store: Store, run: str) -> Opened:
     return Opened(Recorded(store, money.Budgeted(inner, account), run), account, store)
+
+
+def _check(address: str) -> None:
+    try:
+        parts = urlsplit(address)
+        fine = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine:
+        raise ConfigError(f"annotator {address!r}: no address such as http://127.0.0.1:8080/v1")
 
 
 def _dialect(model: str) -> Dialect:

@@ -240,7 +240,7 @@ class Endpoint:
                 raise _PassingError(self._words(error.__cause__ or error)) from None
             except openai.APIError as error:  # an error event in a stream
                 raise _PassingError(self._words(error)) from None
-            except (ValueError, openai.OpenAIError) as error:  # garbage, `wire.MalformedError`
+            except (ValueError, RecursionError, openai.OpenAIError) as error:  # garbage
                 raise _PassingError(self._words(error)) from None
             except Exception as error:
                 if type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore2"):

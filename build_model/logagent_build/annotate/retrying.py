@@ -18,6 +18,7 @@ from logagent_build.annotate.wire import Dialect
 __all__ = ["other_dialect", "pause", "retry_after"]
 
 FIRST_WAIT = 1.0  # [s] before the second attempt; doubled for each further one
+_MOST_ASKED = 3e9  # [s] believed of ``Retry-After``, a century; timers take no more than three
 LONGEST_WAIT = 60.0  # [s] between attempts, unless the endpoint asks for more
 _UNSUPPORTED = frozenset({400, 422, 500, 501})  # what servers say to a format they do not know
 _OF_FORMATS = ("response_format", "json_schema", "json_object", "schema", "grammar", "structured")
@@ -55,10 +56,11 @@ def retry_after(headers: Mapping[str, str]) -> float:
     """Read ``Retry-After`` [s], a number or a date; 0 if there is none."""
     value = str(headers.get("retry-after") or "").strip()
     try:
-        return max(0.0, float(value)) if value else 0.0
+        return min(max(0.0, float(value)), _MOST_ASKED) if value else 0.0
     except ValueError:
         pass
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (TypeError, ValueError):
+        asked = parsedate_to_datetime(value).timestamp() - time.time()
+        return min(max(0.0, asked), _MOST_ASKED)
+    except (OverflowError, TypeError, ValueError):
         return 0.0

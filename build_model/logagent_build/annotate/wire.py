@@ -16,6 +16,9 @@ from logagent_build.annotate.protocol import Prompt, Reply
 __all__ = ["Dialect", "MalformedError", "body", "reply", "tokens_about"]
 
 
+_MOST_TOKENS = 1_000_000_000  # of one reply; more is nonsense, and no database takes any number
+
+
 class MalformedError(ValueError):
     """A body that is not a chat completion."""
 
@@ -86,7 +89,8 @@ def _storable(text: str) -> str:
 def _count(usage: object, name: str, otherwise: int) -> int:
     """Return a number of tokens, or our own estimate where the endpoint tells none."""
     count = usage.get(name) if isinstance(usage, Mapping) else None
-    return count if isinstance(count, int) and count >= 0 else otherwise
+    fine = isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= _MOST_TOKENS
+    return count if fine else otherwise  # type: ignore[return-value]  # a number, as just seen
 
 
 def tokens_about(text: str) -> int:

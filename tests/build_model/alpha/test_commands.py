@@ -156,3 +156,32 @@ def test_known_labels_hold_for_lines_of_their_template_and_no_others() -> None:
     answers = known(["disk 99 failed", "link 98 up", "fan slow"], ())
 
     assert [True, False, None] == [each.anomalous for each in answers]
+
+
+def test_the_folder_it_is_called_in_takes_the_outputs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "here").mkdir()
+    monkeypatch.chdir(folder / "here")
+
+    alpha(folder, "-o", ".")
+
+    assert (folder / "here" / "labels.tsv").is_file()
+
+
+def test_an_output_that_cannot_be_is_told_before_anybody_is_asked(folder: Path) -> None:
+    (folder / "taken").write_text("")
+    request = command.Request(folder / "logs", folder / "taken")
+
+    with pytest.raises(FileExistsError):
+        command.label_logs(request, lambda *_: pytest.fail("asked"), "x", encode=encode)
+
+
+def test_a_simulation_has_no_answer_for_lines_of_unknown_label(folder: Path) -> None:
+    rows = (folder / "labelled.tsv").read_bytes().splitlines(keepends=True)
+    (folder / "labelled.tsv").write_bytes(b"".join(rows[:5]))
+
+    alpha(folder, annotator="simulated")
+
+    votes = json.loads((folder / "out" / "clusters.json").read_text())["entries"]
+    assert any("?" in row[6] for row in votes)

@@ -52,6 +52,20 @@ def test_equal_groups_of_several_hosts_are_asked_once(tmp_path: Path) -> None:
     )
 
 
+def test_a_group_told_again_in_fewer_words_is_the_same_group(tmp_path: Path) -> None:
+    whole = "unit web failed to mount " + "volume " * 50 + "at last"
+    path = written(
+        tmp_path / "alerts.jsonl",
+        alert(whole, group="ab" * 8, count=34),
+        alert(whole[:256], group="ab" * 8, count=34, since_told=0, alert="over"),
+        alert("fan failed", group="cd" * 8, count=2),
+        alert("fan failed", group="ab" * 8, host="b"),
+    )
+    found = {group.text: (group.lines, group.alerts) for group in read_alerts(path)}
+
+    assert {whole: (34, 2), "fan failed": (3, 2)} == found
+
+
 def test_the_prompt_is_that_of_the_paper_with_category_context_and_related(tmp_path: Path) -> None:
     path = written(
         tmp_path / "alerts.jsonl",
@@ -173,3 +187,12 @@ def test_a_long_reply_is_cut_at_a_hundred_words_and_says_so() -> None:
     assert report.reply.endswith(CUT)
     assert report.shortened
     assert "the reply was shortened" in as_html([report], "me")
+
+
+def test_what_a_model_thinks_aloud_is_no_cause() -> None:
+    thought = "<think>\nCauses:\n- " + "perhaps " * 200 + "\n</think>\n"
+    for reply, causes in ((thought + "Causes:\n- disk", ("disk",)), (thought[:300], ())):
+        (made,) = explain([Group("0" * 16, "x", 1.0)], lambda _prompts, reply=reply: [reply])
+
+        assert causes == made.causes
+        assert not made.shortened

@@ -145,7 +145,14 @@ def test_what_is_no_correction_is_refused(content: str, complaint: str, tmp_path
         read_review(path)
 
 
-@pytest.mark.parametrize("content", ["{}", '{"format": "logagent-alpha 1", "entries": [[1]]}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{}",
+        '{"format": "logagent-alpha 1", "entries": [[1]]}',
+        '{"format": "logagent-alpha 1", "annotator": "a", "calls": 1e999, "entries": []}',
+    ],
+)
 def test_another_file_is_no_run(content: str, tmp_path: Path) -> None:
     path = tmp_path / "clusters.json"
     path.write_text(content)

@@ -91,6 +91,22 @@ def test_a_label_changed_back_is_no_correction(opened: Any, tmp_path: Path) -> N
     assert {} == exported(opened, tmp_path)
 
 
+def test_corrections_of_an_earlier_round_are_exported_again(browser: Any, tmp_path: Path) -> None:
+    seen = [
+        Entry(f"{n:016x}", f"t {n}", 1, 0, n % 2 == 1, 0.0, "", "", n > MANY - 3)
+        for n in range(MANY)
+    ]
+    path = tmp_path / "review.html"
+    path.write_text(page(Reviewable("a", 3, tuple(seen))))
+    browser.open(path)
+    browser.run("HTMLAnchorElement.prototype.click = function () { window.saved = this.href }")
+
+    change(browser, "select[data-key='0000000000000001']", "0")
+
+    kept = {f"{n:016x}": n % 2 == 1 for n in (MANY - 2, MANY - 1)}
+    assert {f"{1:016x}": False} | kept == exported(browser, tmp_path)
+
+
 def test_a_cluster_changes_all_its_templates_those_not_shown_too(
     opened: Any, tmp_path: Path
 ) -> None:

@@ -71,6 +71,7 @@ def test_what_is_missing_broken_or_failed_in_passing_is_written_again(tmp_path: 
         response(keys[5], "fine")[:-30],
         "7",
         "null",
+        "[" * 200_000,
         '{"id": "no custom id"}',
         response("unknown", "whatever"),
     ]
@@ -80,6 +81,17 @@ def test_what_is_missing_broken_or_failed_in_passing_is_written_again(tmp_path: 
 
     assert [keys[n] for n in (0, 2, 3, 4, 5)] == [row["custom_id"] for row in rows]
     assert 5 == caught.value.requests
+
+
+def test_a_later_response_takes_the_place_of_a_broken_one(tmp_path: Path) -> None:
+    key = PROMPTS[0].key("m")
+    broken = response(key, "", response={"status_code": 200, "body": {"choices": []}})
+
+    assert ["fine"] == [
+        each.text
+        for each in ask(tmp_path, [broken, response(key, "fine")], PROMPTS[:1])[1]
+        if isinstance(each, Reply)
+    ]
 
 
 def test_what_was_refused_is_a_failure(tmp_path: Path) -> None:

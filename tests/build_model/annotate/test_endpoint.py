@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +14,7 @@ pytest.importorskip("openai", reason="asking endpoints needs the [build] extra")
 from logagent_build.annotate.endpoint import Endpoint, Settings
 from logagent_build.annotate.errors import AnnotatorError
 from logagent_build.annotate.protocol import Failure, Message, Outcome, Prompt, Reply
+from logagent_build.annotate.retrying import retry_after
 
 from .server import Exchange, Server, serving
 
@@ -156,8 +158,9 @@ def test_an_endpoint_that_refuses_every_prompt_is_not_asked_all_of_them(
         lambda exchange: exchange.send(200, b'{"choices": []}'),
         lambda exchange: exchange.send(200, b'{"choices": [{"message": {"content": 7}}]}'),
         lambda exchange: exchange.send(200, b"null"),
+        lambda exchange: exchange.send(200, b"[" * 200_000),
     ],
-    ids=["500", "502", "529", "dropped", "cut", "html", "empty", "number", "null"],
+    ids=["500", "502", "529", "dropped", "cut", "html", "empty", "number", "null", "deep"],
 )
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_may_pass_is_asked_again(
@@ -386,3 +389,27 @@ def test_what_cannot_be_stored_stops_the_asking(
         endpoint().ask(prompts(*map(str, range(50))), full)
 
     assert 1 == sum(server.asked.values())
+
+
+def test_counts_that_no_database_takes_are_estimated(
+    server: Server, endpoint: Callable[..., Endpoint]
+) -> None:
+    def boasts(exchange: Exchange) -> None:
+        choice = {"message": {"content": "ok"}, "finish_reason": "stop"}
+        usage = {"prompt_tokens": 10**30, "completion_tokens": True}
+        exchange.send(200, json.dumps({"choices": [choice], "usage": usage}).encode())
+
+    server.always = boasts
+    (reply,) = endpoint().ask(prompts("abc"))
+
+    assert isinstance(reply, Reply)
+    assert (1, 1) == (reply.input_tokens, reply.output_tokens)
+
+
+@pytest.mark.parametrize("value", ["1e300", "Fri, 31 Dec 9999 23:59:59 GMT", "inf"])
+def test_a_wait_that_no_timer_takes_is_cut(value: str) -> None:
+    assert 86400 <= retry_after({"retry-after": value}) <= threading.TIMEOUT_MAX / 2
+
+
+def test_a_date_before_all_calendars_asks_for_no_wait() -> None:
+    assert 0 == retry_after({"retry-after": "Mon, 01 Jan 0001 00:00:00 +2359"})

@@ -220,6 +220,8 @@ def test_a_simulation_is_marked_as_one(logs: Path) -> None:
     ("annotator", "code", "said"),
     [
         ("ftp://host", 7, "batch:FILE or simulated:FILE"),
+        ("http://host:port/v1", 7, "no address such as"),
+        ("http://[host/v1", 7, "no address such as"),
         ("recorded:/nowhere", 7, "no such store"),
         ("simulated:/nowhere", 4, "No such file"),
         ("simulated:/nowhere,colour=1", 7, "'colour' is none of"),
