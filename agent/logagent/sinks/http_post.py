@@ -61,7 +61,7 @@ class Exchange:
 
     def __init__(self, connection: Connection, data: bytes) -> None:
         self.answered = False
-        """Whether the server has said anything."""
+        """Whether the server has said anything that may be an answer."""
         self._connection = connection
         self._rest = data
         self._head = bytearray()
@@ -81,8 +81,8 @@ class Exchange:
             if data is not None:
                 if not data:
                     return self._ended()
+                self._take(data)  # on a connection used before, what is no HTTP is no answer
                 self.answered = True
-                self._take(data)
             if (answer := self._answer) is not None and (not answer.reusable or self._body <= 0):
                 # Of what came without being asked for, nobody knows what it is.
                 return answer if not self._body else replace(answer, reusable=False)
