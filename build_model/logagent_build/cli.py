@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from logagent import files
 from logagent.bundle import DEFAULT_BUNDLE
 from logagent.errors import EXIT_INPUT_PROBLEM as EXIT_INPUT
 from logagent.errors import LogagentError
@@ -579,7 +580,8 @@ def explain(
         if output is None:
             typer.echo(text, nl=False)
         else:
-            output.write_text(text, encoding="utf-8")
+            # It holds log lines: for its owner alone, as the tables of labels are.
+            files.replace(output, text.encode(), 0o600)
 
 
 @contextmanager
