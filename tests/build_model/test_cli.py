@@ -12,6 +12,7 @@ pytest.importorskip("torch", reason="training needs the [build] extra")
 
 from logagent.bundle import Bundle
 from logagent_build import cli, pipeline
+from logagent_build.cli import base
 from typer.testing import CliRunner
 
 GOOD = ["link is up", "session opened", "service started", "job # done", "cache warm"]
@@ -80,7 +81,7 @@ def test_training_writes_a_bundle_that_evaluates(tmp_path: Path, folders: list[s
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the command that installs it."""
-    monkeypatch.setattr(cli, "_EXTRA", ("torch", "no_such_package"))
+    monkeypatch.setattr(base, "EXTRA", ("torch", "no_such_package"))
     done = CliRunner().invoke(cli.app, ["evaluate", "--bundle", "x.bundle"])
 
     assert 2 == done.exit_code
