@@ -1,0 +1,1 @@
+"""Sequences of events on the edge: sessions and windows of templates, and their verdicts."""
