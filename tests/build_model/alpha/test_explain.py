@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from logagent.sanitise import CUT, printable
-from logagent_build.alpha.explain import MOST_WORDS, Group, explain, prompt, read_alerts
+from logagent_build.alpha.alerts import Group, read_alerts
+from logagent_build.alpha.explain import MOST_WORDS, explain, prompt
 from logagent_build.alpha.explain_report import as_html, as_json, as_markdown
 
 REPLY = """**1. Possible Causes**
