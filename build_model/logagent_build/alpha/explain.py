@@ -10,6 +10,7 @@ whatever the file says; answers are cut at `MOST_WORDS` and made printable. Whom
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -60,9 +61,14 @@ class Explained:
     """Whether the reply had more words, or more than three causes."""
 
 
+@functools.cache
+def _figure_5() -> PromptFile:
+    return load(PROMPT, "explain")
+
+
 def prompt(group: Group, file: PromptFile | None = None) -> Prompt:
     """Return the prompt for a group: that of Fig. 5, or that of a file of the user's."""
-    file = file or load(PROMPT, "explain")
+    file = file or _figure_5()
     mark = group.key[:8]
 
     def fenced(lines: Sequence[str]) -> str:
@@ -110,7 +116,7 @@ def explain(
         ValueError: there is not one reply for each prompt.
     """
     kept = list(groups[:most])
-    file = file or load(PROMPT, "explain")
+    file = file or _figure_5()
     replies = ask([prompt(group, file) for group in kept])
     if len(replies) != len(kept):
         raise ValueError(f"{len(kept)} groups were asked about, {len(replies)} replies came")

@@ -33,13 +33,13 @@ def positions(vectors: npt.NDArray[np.float32], seed: int = 0) -> npt.NDArray[np
         vectors: float32 (n, d), n at least `_FEWEST`.
         seed: of t-SNE.
     """
-    from sklearn.decomposition import PCA  # noqa: PLC0415  # a second to import
-    from sklearn.manifold import TSNE  # noqa: PLC0415  # likewise
+    from sklearn.manifold import TSNE  # noqa: PLC0415  # a second to import
     from threadpoolctl import threadpool_limits  # noqa: PLC0415  # comes with scikit-learn
 
-    fewer = min(_DIMENSIONS, *vectors.shape)
     with threadpool_limits(1):  # sums over threads come in another order
-        reduced = PCA(fewer, svd_solver="full").fit_transform(vectors)
+        centred = vectors.astype(np.float64) - vectors.mean(axis=0)
+        left, spans, _ = np.linalg.svd(centred, full_matrices=False)  # principal components
+        reduced = (left * spans)[:, :_DIMENSIONS]
         spread = float(reduced[:, 0].std()) or 1.0
         begin = (reduced[:, :2] / spread * 1e-4).astype(np.float32)
         model = TSNE(
