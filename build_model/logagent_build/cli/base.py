@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -35,6 +35,7 @@ __all__ = [
     "bars_and_spending",
     "exit_codes",
     "need",
+    "paid",
     "reported",
     "say",
     "spending",
@@ -92,6 +93,13 @@ def spending(what: str = "labelling") -> Iterator[Any]:
             bars.update(bar, completed=done, total=known, description=said)
 
         yield shown
+
+
+def paid(bill: Mapping[str, Any]) -> str:
+    """Return what was paid, of a record, for people."""
+    tokens = bill["input_tokens"] + bill["output_tokens"]
+    dollars = "price not known" if bill["dollars"] is None else f"${bill['dollars']:.4f}"
+    return f"paid in all runs: {bill['requests']:,} requests, {tokens:,} tokens, {dollars}"
 
 
 def _paid(account: Any) -> str:

@@ -21,6 +21,7 @@ from logagent_build.cli.base import (
     bars_and_spending,
     exit_codes,
     need,
+    paid,
     reported,
     say,
     spending,
@@ -247,7 +248,7 @@ def explain(
             # It holds log lines: for its owner alone, as the tables of labels are.
             files.replace(output, report.text.encode(), 0o600)
         if annotator is not None:
-            say(json.dumps(bill()))
+            say(paid(bill()["paid"]))
         if report.asked and not report.answered:
             raise AnnotatorError(
                 f"none of {report.asked:,} groups had a reply: the report has no causes"

@@ -27,12 +27,13 @@ CAUSES = "Causes:\n- worn out\nRecommendations:\n- replace it"
 
 
 @pytest.fixture
-def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
     monkeypatch.setattr(command, "MiniLM", lambda: encode)
     monkeypatch.setattr(command.plane, "plot", lambda *_: "")  # two seconds
-    monkeypatch.setattr(
-        choice, "Courier", lambda settings, _store, _run, say: Endpoint(settings, say=say)
-    )
+    if not request.node.get_closest_marker("slow"):  # the courier's process takes a second to start
+        monkeypatch.setattr(
+            choice, "Courier", lambda settings, _store, _run, say: Endpoint(settings, say=say)
+        )
     lines, _ = log(6)
     (tmp_path / "a.log").write_bytes(b"\n".join(lines) + b"\n")
     return tmp_path / "a.log"
@@ -69,8 +70,9 @@ def test_the_record_tells_what_was_asked_and_paid(logs: Path, server: Server) ->
     assert "at most 20 lines are asked" in done.stderr
 
 
+@pytest.mark.parametrize("_courier", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_budget_reached_in_the_middle_goes_on_with_a_larger_one(
-    logs: Path, server: Server
+    logs: Path, server: Server, _courier: bool
 ) -> None:
     stopped = alpha(logs, server, "--budget", "0.0005")
     paid = sum(server.asked.values())
@@ -135,11 +137,10 @@ def test_a_report_tells_its_prompt_and_what_was_paid(logs: Path, server: Server)
     found = json.loads(done.stdout)
     file = prompt_files.load("root-cause", "explain")
     assert {"name": "root-cause", "version": 2, "sha256": file.digest} == found["prompt"]
-    assert "fake" not in found["annotator"]
     assert "gpt-4o-mini, prompt root-cause 2" == found["annotator"]
     assert (2, 2) == (found["prompts"], found["paid"]["requests"])
     assert found["paid"]["dollars"] > 0
-    assert '"requests": 2' in done.stderr
+    assert "paid in all runs: 2 requests, " in done.stderr
     assert all(file.system.strip() in body["messages"][0]["content"] for body in server.bodies)
     assert {1000 + file.tokens_fixed} == {body["max_tokens"] for body in server.bodies}
 

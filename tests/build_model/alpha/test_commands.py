@@ -66,6 +66,7 @@ def test_logs_become_labels_with_a_record_plots_and_a_page(folder: Path) -> None
     assert record["calls"] <= 30
     for name in ("elbow.svg", "silhouette.svg", "clusters.svg", "review.html"):
         assert "<svg" in (folder / "out" / name).read_text()
+    assert "Templates by t-SNE" in (folder / "out" / "review.html").read_text()
 
 
 def test_a_simulation_says_so_in_record_and_page(folder: Path) -> None:
