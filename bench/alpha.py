@@ -36,7 +36,7 @@ from logagent_build.alpha.embeddings import MiniLM, embed, with_words
 from logagent_build.alpha.loop import Settings, label_pool
 from logagent_build.alpha.pool import Pool, shown
 from logagent_build.alpha.simulated import ErrorModel, Simulated
-from measure import RESULTS, public_command, write_result
+from measure import RESULTS, machine_facts, public_command, write_result
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = range(10, 15)  # 0 to 2 were looked at while the method was made
@@ -238,7 +238,13 @@ def keep(folder: Path | None, name: str, rows: object) -> None:
     path = (folder or RESULTS) / "alpha.json"
     before = json.loads(path.read_text("utf-8"))["parts"] if path.is_file() else {}
     today = time.strftime("%Y-%m-%d", time.gmtime())
-    part = {"of": ABOUT[name], "command": public_command(), "measured": today, "rows": rows}
+    part = {
+        "of": ABOUT[name],
+        "command": public_command(),
+        "measured": today,
+        "load_average": machine_facts()["load_average"],
+        "rows": rows,
+    }
     write_result("alpha", {"parts": before | {name: part}}, folder)
 
 

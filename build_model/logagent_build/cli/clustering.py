@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import json
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from logagent import files
@@ -215,7 +216,7 @@ def explain(
         if output is not None:
             writable(output)
         ask = None if replies is None else command.replies_of(replies)
-        bill = dict
+        bill: Callable[[], dict[str, Any]] = dict
         if annotator is not None:
             who = asking.Who(
                 annotator,
