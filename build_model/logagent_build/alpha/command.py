@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from logagent import files
 
 from logagent_build.alpha import curves, plane
@@ -28,7 +29,7 @@ from logagent_build.alpha.corrections import read_review, template_key
 from logagent_build.alpha.embeddings import Encode, MiniLM, embed, with_words
 from logagent_build.alpha.labeller import Example, LabelLines
 from logagent_build.alpha.labellers import read_labelled
-from logagent_build.alpha.loop import Once, Settings, label_pool
+from logagent_build.alpha.loop import Labelled, Once, Settings, label_pool
 from logagent_build.alpha.pool import Pool, shown
 from logagent_build.alpha.refinement import SHOTS, TIMES, Refined, refine
 from logagent_build.alpha.review import UNSURE, Place, Reviewable, apply, rows
@@ -103,6 +104,8 @@ def label_logs(
     began = time.time()
     for file in OUTPUTS:  # now: labels may cost money
         writable(request.out / file)
+    corrections = read_review(request.review) if request.review else {}
+    validation = read_labelled(request.validation) if request.validation else []
     left_out: Counter[str] = Counter()
     lines, stood = _read(request, say, left_out)
     pool = Pool.of(lines)
@@ -119,37 +122,23 @@ def label_logs(
     settings = Settings(
         calls, request.m, request.k, request.propagation, batch=request.batch, seed=request.seed
     )
-    validation = read_labelled(request.validation) if request.validation else []
     drawn = _drawn(validation, request.refinement_calls, request.seed)
     most = TIMES * len({shown(line) for line, _ in drawn})
     say(
-        f"at most {calls:,} lines are asked"
+        f"at most {settings.most:,} lines are asked"
         + (f", and {most:,} more to refine examples ({len(drawn):,} lines thrice)" if most else "")
     )
     once = Once(labeller)
     refined = _refined(drawn, encoder, once, request.seed)
     examples: Sequence[Example] = refined.examples if refined else ()
-    corrections = read_review(request.review) if request.review else {}
     people = apply(pool, corrections)
     here = set(map(template_key, pool.templates))
     elsewhere = {key: label for key, label in corrections.items() if key not in here}
     labelled = label_pool(
         pool, vectors, labeller, settings, examples=examples, reviewed=people, progress=progress
     )
-    plots = {}
-    if labelled.choice is not None:
-        plots = {
-            "elbow.svg": curves.elbow_plot(labelled.choice),
-            "silhouette.svg": curves.silhouette_plot(labelled.choice),
-        }
     swept = _epsilon(labelled, validation)
-    note = name if name.startswith("simulated") else ""
-    if swept:
-        plots["epsilon.svg"] = curves.epsilon_plot(swept, note)
-    doubtful = labelled.wrong >= UNSURE
-    drawing = plane.plot(vectors, labelled.anomalous, doubtful, pool.count, request.seed, note)
-    if drawing:
-        plots["clusters.svg"] = drawing
+    plots = _plots(labelled, swept, vectors, request.seed, name)
     seen = Reviewable.of(labelled, name, list(plots.values()), elsewhere)
     record = {
         "labeller": name,
@@ -181,6 +170,28 @@ def label_logs(
     files.replace(request.out / "labels.tsv", table, mode=0o600)
     files.replace(request.out / "record.json", (json.dumps(record, indent=1) + "\n").encode())
     return record
+
+
+def _plots(
+    labelled: Labelled,
+    swept: Sequence[curves.Epsilon],
+    vectors: npt.NDArray[np.float32],
+    seed: int,
+    name: str,
+) -> dict[str, str]:
+    """Return the pictures there are, as SVG, by their files' names."""
+    note = name if name.startswith("simulated") else ""
+    found = {}
+    if labelled.choice is not None:
+        found["elbow.svg"] = curves.elbow_plot(labelled.choice)
+        found["silhouette.svg"] = curves.silhouette_plot(labelled.choice)
+    if swept:
+        found["epsilon.svg"] = curves.epsilon_plot(swept, note)
+    doubtful = labelled.wrong >= UNSURE
+    drawn = plane.plot(vectors, labelled.anomalous, doubtful, labelled.pool.count, seed, note)
+    if drawn:
+        found["clusters.svg"] = drawn
+    return found
 
 
 def _read(
@@ -226,7 +237,7 @@ def _refined(
     return refine(lines, [label for _, label in validation], of, labeller, seed=seed)
 
 
-def _epsilon(labelled: Any, validation: Sequence[tuple[bytes, bool]]) -> list[curves.Epsilon]:
+def _epsilon(labelled: Labelled, validation: Sequence[tuple[bytes, bool]]) -> list[curves.Epsilon]:
     """Sweep ε over the entries of the log that the validation set knows (Fig. 7b)."""
     if not validation:
         return []

@@ -113,6 +113,32 @@ def test_a_dead_endpoint_is_waited_for_as_long_as_said(
     assert "HTTP 503" in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--review", "--validation"])
+def test_a_malformed_file_is_told_before_paying(logs: Path, server: Server, option: str) -> None:
+    done = alpha(logs, server, option, logs)
+
+    assert 4 == done.exit_code
+    assert 0 == len(server.asked)
+
+
+def test_the_validation_set_is_paid_for_and_counted(logs: Path, server: Server) -> None:
+    """The model calls all anomalous, so that every step of the refinement has errors."""
+    server.model.labels = lambda lines: dict.fromkeys(lines, True)
+    people = logs.with_name("people.tsv")
+    people.write_text(
+        "".join(f"{n % 2}\tunit {'abcdefghij'[n // 2]}{n % 2} ok\n" for n in range(20))
+    )
+
+    done = alpha(logs, server, "--validation", people, "--prompt", "fs")
+
+    assert 0 == done.exit_code, done.output
+    found = record(logs)
+    assert 40 <= found["refinement_calls"] <= 60
+    assert found["calls_in_all"] == found["calls"] + found["refinement_calls"]
+    assert sum(server.asked.values()) == found["paid"]["requests"] == found["prompts"]
+    assert "and 60 more to refine examples (20 lines thrice)" in done.stderr
+
+
 def test_room_to_think_and_pieces_are_asked_for(logs: Path, server: Server) -> None:
     done = alpha(logs, server, "--thinking-tokens", 5000, "--stream")
 
