@@ -28,7 +28,7 @@ _NEEDS = {
 }
 _KNOWS = {
     "label": frozenset({"lines", "examples"}),
-    "explain": frozenset({"lines", "category", "context"}),
+    "explain": frozenset({"lines", "category", "context", "seen"}),
 }
 
 
