@@ -116,5 +116,4 @@ def _check(folder: Path, out: Path | None, seed: int) -> None:
         found = list(checking.check(folder, seed))
         typer.echo(checking.markdown(found), nl=False)
         if out is not None:
-            record = {"seed": seed, "corpora": checking.as_record(found)}
-            files.replace(out, (json.dumps(record, indent=1) + "\n").encode())
+            files.replace(out, checking.as_json(found, seed))

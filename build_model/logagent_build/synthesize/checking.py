@@ -7,17 +7,17 @@ the headers that training gives them; the same files give the same table.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from logagent_build.headers import with_header
 from logagent_build.synthesize.leaks import Leaks, measure, near_chance, near_lengths
 
-__all__ = ["Checked", "as_record", "check", "judged", "markdown"]
+__all__ = ["Checked", "as_json", "check", "judged", "markdown"]
 
 _NAMES = tuple(each.name for each in dataclasses.fields(Leaks))
 _ANOMALOUS_FROM = 2  # the digit of a code from which a line is anomalous
@@ -115,9 +115,18 @@ def markdown(found: Sequence[Checked]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def as_record(found: Sequence[Checked]) -> list[dict[str, Any]]:
-    """Return the same for JSON."""
-    return [dataclasses.asdict(each) for each in found]
+def as_json(found: Sequence[Checked], seed: int) -> bytes:
+    """Return the same as JSON, a line for each corpus, figures with four digits."""
+    rows = []
+    for each in found:
+        raw = dataclasses.asdict(each)
+        raw["leaks"] = {
+            name: None if value is None else round(value, 4) for name, value in raw["leaks"].items()
+        }
+        rows.append(json.dumps(raw))
+    head = {"command": "logagent-build synthesize --check", "seed": seed}
+    text = json.dumps(head)[:-1] + ', "corpora": [\n' + ",\n".join(rows) + "\n]}\n"
+    return text.encode()
 
 
 def _median(values: Sequence[float | None]) -> float | None:

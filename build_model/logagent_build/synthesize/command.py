@@ -160,7 +160,7 @@ def _told(estimate: money.Estimate, systems: int) -> str:
     return (
         f"{systems:,} systems: {estimate.requests:,} requests, about "
         f"{estimate.input_tokens:,} tokens asked and up to {estimate.output_tokens:,} "
-        f"answered{dollars}; repetitions and broken rows add about half"
+        f"answered{dollars}; repetitions and broken rows add some"
     )
 
 

@@ -247,7 +247,7 @@ def test_options_that_cannot_be_are_refused(words: list[str], code: int) -> None
 
 def test_a_check_tells_what_corpora_give_away(tmp_path: Path) -> None:
     leaky = [
-        f"{n % 2}\t0\t2024-01-02 03:04:{n:02} {('INFO', 'ERROR')[n % 2]} thing {w} said so"
+        f"{n % 2}\t0\t2024-01-02 03:04:{n:02} {('DEBUG', 'ERROR')[n % 2]} thing {w} said so"
         for n, w in enumerate("abcdefghijklmnopqrstuvwxyz")
     ]
     (tmp_path / "leaky.tsv").write_text("\n".join(leaky) + "\n")
