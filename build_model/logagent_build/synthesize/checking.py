@@ -82,7 +82,7 @@ def _rows(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def markdown(found: Sequence[Checked]) -> str:
-    """Return a table: a row for each corpus, then medians and shares that pass."""
+    """Return a table: a row for each corpus, then medians, how many are above, how many pass."""
     rows = [
         "| corpus | normal | anomalous | " + " | ".join(_NAMES) + " |",
         "|---|--:|--:|" + "--:|" * len(_NAMES),
@@ -95,6 +95,7 @@ def markdown(found: Sequence[Checked]) -> str:
         + " |"
         for each in found
     ]
+    notes: list[str] = []
     for form in sorted({each.form for each in found}):
         those = [each for each in found if each.form == form]
         normal, anomalous = (
@@ -112,7 +113,11 @@ def markdown(found: Sequence[Checked]) -> str:
             for name in _NAMES
         ]
         rows.append(f"| above the limit of `.{form}` | | |" + " |".join(above) + " |")
-    return "\n".join(rows) + "\n"
+        notes.append(
+            f"{sum(all(each.fine.values()) for each in those)} of {len(those)} `.{form}` are "
+            "within all limits."
+        )
+    return "\n".join([*rows, "", *notes]) + "\n"
 
 
 def as_json(found: Sequence[Checked], seed: int) -> bytes:

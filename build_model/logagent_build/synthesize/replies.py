@@ -194,10 +194,12 @@ def _severity(value: object, least: int) -> int:
 
 
 def _alike(normal: str, anomalous: str) -> bool:
-    """Return whether two lines differ in little but their headers, and in what a detector sees."""
-    said = [split(line).said.encode() for line in (normal, anomalous)]
-    one, two = (template.decode(errors="replace") for template in templates(said).templates)
-    if one == two:
+    """Return whether two lines have one form of header, differ in little, and so that it counts."""
+    parts = [split(line) for line in (normal, anomalous)]
+    forms = {(each.prefix_shape, each.tail_shape) for each in parts}
+    masked = templates([each.said.encode() for each in parts]).templates
+    one, two = (template.decode(errors="replace") for template in masked)
+    if one == two or len(forms) > 1:
         return False
     matcher = SequenceMatcher(None, one.split(), two.split(), autojunk=False)
     return matcher.ratio() >= _ALIKE

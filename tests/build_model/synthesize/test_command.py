@@ -31,6 +31,7 @@ from .fakes import MODEL, Writer, written
 
 WANTED = {"normal": 20, "hard": 6, "anomalous": 14, "pairs": 4}
 SYSTEMS = "openwrt, pg=PostgreSQL 16"
+ONE = {"model": "gpt-4o-mini", "systems": "openwrt"}
 BATCH = [SYSTEMS, "-o", "x", "--annotator", "batch:x", "--model", "m"]
 
 
@@ -50,8 +51,10 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(out: Path, annotator: str, *more: object, model: str = MODEL) -> Result:
-    words = ["synthesize", SYSTEMS, "-o", str(out), "--annotator", annotator, "--model", model]
+def run(
+    out: Path, annotator: str, *more: object, model: str = MODEL, systems: str = SYSTEMS
+) -> Result:
+    words = ["synthesize", systems, "-o", str(out), "--annotator", annotator, "--model", model]
     for kind, count in WANTED.items():
         words += [f"--{kind}", str(count)]
     return CliRunner().invoke(cli.app, [*words, *map(str, more)])
@@ -80,8 +83,8 @@ def test_recorded_replies_give_the_same_bytes_each_time(recorded: Path, tmp_path
 def test_what_is_written_is_a_corpus_and_says_how_it_was_made(
     recorded: Path, tmp_path: Path
 ) -> None:
-    run(tmp_path, f"recorded:{recorded}")
-    openwrt, _ = read_corpora(tmp_path)
+    run(tmp_path, f"recorded:{recorded}", systems="openwrt")
+    (openwrt,) = read_corpora(tmp_path)
     told = record(tmp_path)
 
     assert "openwrt" == openwrt.name
@@ -146,10 +149,10 @@ def test_a_server_that_often_speaks_garbage_is_asked_until_there_is_a_corpus(
 
     with serving() as server:
         server.always = often
-        first = run(tmp_path, server.url, "--concurrency", 1, model="gpt-4o-mini")
+        first = run(tmp_path, server.url, "--concurrency", 1, **ONE)
         asked = sum(server.asked.values())
         before = corpora(tmp_path)
-        second = run(tmp_path, server.url, "--concurrency", 1, model="gpt-4o-mini")
+        second = run(tmp_path, server.url, "--concurrency", 1, **ONE)
 
         assert 0 == first.exit_code == second.exit_code, first.output
         assert asked == sum(server.asked.values())  # all of it was in the store
@@ -169,11 +172,11 @@ def test_a_budget_stops_it_and_a_higher_one_goes_on(tmp_path: Path) -> None:
         server.always = lambda e: e.good(
             written(e.prompt, hashlib.sha256(e.key.encode()).hexdigest())
         )
-        stopped = run(tmp_path, server.url, "--budget", 0.003, model="gpt-4o-mini")
+        stopped = run(tmp_path, server.url, "--budget", 0.003, **ONE)
         assert 10 == stopped.exit_code, stopped.output
         assert {} == corpora(tmp_path)
         asked = sum(server.asked.values())
-        done = run(tmp_path, server.url, "--budget", 5, model="gpt-4o-mini")
+        done = run(tmp_path, server.url, "--budget", 5, **ONE)
 
         assert 0 == done.exit_code, done.output
         assert 0 < asked < sum(server.asked.values())
@@ -262,6 +265,8 @@ def test_a_check_tells_what_corpora_give_away(tmp_path: Path) -> None:
     assert 2 == len(rows)
     assert rows[0].startswith("| `leaky.tsv` | 13 | 13 | **1.00** | **1.00** |")
     assert "| above the limit of `.tsv` | | | 1 | 1 | 0 | | |" in done.stdout
+    assert "0 of 1 `.tsv` are within all limits." in done.stdout
+    assert "1 of 1 `.txt` are within all limits." in done.stdout
     first, second = json.loads(out.read_text())["corpora"]
     assert {"header": False, "level": False, "length": True} == first["fine"]
     assert 8 == second["normal"] == second["anomalous"]

@@ -172,6 +172,14 @@ def test_labels_dealt_by_chance_are_near_chance() -> None:
     assert fine >= 8  # two standard errors: one in 40 is beyond
 
 
+def test_a_form_of_header_is_a_leak_even_if_all_else_is_alike() -> None:
+    lines = [f"{'|,'[n % 2].join(('2024-01-02 03:04:05', ''))}it said so {n}" for n in range(40)]
+    leaks = measure(lines, [n % 2 for n in range(40)])
+
+    assert 1.0 == leaks.header
+    assert 0.0 == leaks.length
+
+
 def test_too_few_lines_give_no_figure_but_a_length() -> None:
     leaks = measure(["one line here", "another line there"], [0, 1])
 

@@ -115,6 +115,7 @@ def test_a_category_of_its_own_is_left_out_and_counted() -> None:
     [
         (GOOD, GOOD.replace("9.9.9.9", "1.1.1.1")),  # another address is no other meaning
         (GOOD, "kernel: a whole other sentence about memory"),
+        (GOOD, BAD.partition("gw ")[2]),  # without the header
     ],
 )
 def test_the_members_of_a_pair_differ_in_little_that_counts(normal: str, other: str) -> None:
