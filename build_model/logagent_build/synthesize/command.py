@@ -158,7 +158,7 @@ def _told(estimate: money.Estimate, systems: int) -> str:
         else f", at most about {money.shown(estimate.dollars)}"
     )
     return (
-        f"{systems:,} systems: {estimate.requests:,} requests, about "
+        f"{systems:,} system{'s' * (systems > 1)}: {estimate.requests:,} requests, about "
         f"{estimate.input_tokens:,} tokens asked and up to {estimate.output_tokens:,} "
         f"answered{dollars}; repetitions and broken rows add some"
     )
