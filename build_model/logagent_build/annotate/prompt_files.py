@@ -25,10 +25,14 @@ _PLACE = re.compile(r"\{([a-z_]+)\}")
 _NEEDS = {
     "label": frozenset({"lines"}),
     "explain": frozenset({"lines", "category", "context"}),
+    "synthesize": frozenset({"system"}),
 }
 _KNOWS = {
     "label": frozenset({"lines", "examples"}),
     "explain": frozenset({"lines", "category", "context", "seen"}),
+    "synthesize": frozenset(
+        {"system", "count", "components", "situation", "categories", "lengths", "known"}
+    ),
 }
 
 
@@ -39,7 +43,7 @@ class PromptFile:
     name: str
     version: int
     purpose: str
-    """``label`` or ``explain``."""
+    """``label``, ``explain`` or ``synthesize``."""
     source: str
     """Where it comes from, for those who compare."""
     system: str
@@ -66,8 +70,8 @@ class PromptFile:
 
     @property
     def schema(self) -> Mapping[str, Any] | None:
-        """JSON schema of replies, or None if they are no JSON."""
-        if self.answer != "json":
+        """JSON schema of replies with labels, or None if they are no JSON, or hold none."""
+        if self.answer != "json" or self.purpose != "label":
             return None
         row: dict[str, Any] = {"id": {"type": "string"}}
         if self.reasons:
@@ -172,7 +176,7 @@ def _values(raw: Mapping[str, Any]) -> list[str]:
     if raw["answer"] not in ("json", "lines", "text"):
         problems.append(f"answer: {raw['answer']!r} is neither of json, lines, text")
     if (raw["answer"] == "text") != (raw["purpose"] == "explain"):
-        problems.append("answer: text goes with explain, json and lines go with label")
+        problems.append("answer: text goes with explain, json and lines go with the others")
     if not 0 <= raw["temperature"] <= 2:
         problems.append("temperature: not in [0, 2]")
     if raw["version"] < 1 or raw["tokens_per_line"] < 0 or raw["tokens_fixed"] < 1:
