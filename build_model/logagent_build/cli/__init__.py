@@ -2,9 +2,10 @@
 
 # The order of the help.
 from logagent_build.cli import training, labelling, clustering  # isort: skip
+from logagent_build.cli import sequence_voting  # isort: skip
 from logagent_build.cli.base import app
 
-__all__ = ["app", "clustering", "labelling", "main", "training"]
+__all__ = ["app", "clustering", "labelling", "main", "sequence_voting", "training"]
 
 
 def main() -> None:

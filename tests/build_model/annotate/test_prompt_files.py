@@ -12,7 +12,7 @@ LABELS = ("cot-fs", "fs", "fs-cot", "fs-cot-sr", "loggpt", "logprompt", "plain")
 
 
 def test_the_prompts_of_the_papers_are_there() -> None:
-    assert sorted((*LABELS, "root-cause")) == names()
+    assert sorted((*LABELS, "describe", "flexlog", "root-cause")) == names()
     assert all(load(name).name == name for name in LABELS)
     assert "at most 100 words" in load("root-cause", "explain").system.replace(
         "a maximum of 100", "at most 100"
@@ -75,7 +75,7 @@ def test_a_file_that_is_wrong_is_refused(tmp_path: Path, old: str, new: str, sai
 
 
 def test_what_is_not_there_is_named() -> None:
-    with pytest.raises(ConfigError, match="no prompt 'nope'; there are cot-fs, fs"):
+    with pytest.raises(ConfigError, match="no prompt 'nope'; there are cot-fs, describe"):
         load("nope")
     with pytest.raises(ConfigError, match="to explain, not to label"):
         load("root-cause")
