@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from logagent_build.cli.base import app, exit_codes, need, say, spending
+from logagent_build.cli.base import app, bars, exit_codes, need, say, spending
 from logagent_build.cli.options import (
     BudgetOption,
     ConcurrencyOption,
@@ -22,6 +22,8 @@ from logagent_build.cli.options import (
     ThinkingOption,
     TimeoutOption,
 )
+
+FINETUNE = ("torch", "transformers", "peft")
 
 LongestOption = Annotated[
     int, typer.Option(min=2, help="Entries of a sequence that are shown; a run of one is one.")
@@ -48,7 +50,7 @@ def vote(
     annotator: Annotated[
         str,
         typer.Option(
-            help="http(s)://HOST/v1, batch:REQUESTS.jsonl, recorded:STORE.sqlite, or "
+            help="http(s)://HOST/v1, batch:REQUESTS.jsonl, recorded:STORE.sqlite, local:MODEL, or "
             "simulated:normal=RATE,anomalous=RATE,alike=SHARE,unclear=RATE,seed=N over the labels."
         ),
     ],
@@ -68,6 +70,9 @@ def vote(
     longest: LongestOption = 500,
     keep: KeepOption = "ends",
     samples: Annotated[int, typer.Option(min=1, help="Replies for each sequence.")] = 1,
+    adapter: Annotated[
+        Path | None, typer.Option(help="Fine-tuned adapter of local:MODEL (finetune).")
+    ] = None,
     thinking_tokens: ThinkingOption = 0,
     seed: Annotated[int, typer.Option(help="Of which examples are drawn.")] = 0,
     budget: BudgetOption = None,
@@ -91,6 +96,8 @@ def vote(
     were written to a file and wait for --responses.
     """
     need(("sklearn", "openai") if annotator.startswith("http") else ("sklearn",))
+    if annotator.startswith("local:"):
+        need(FINETUNE, "finetune")
     command = importlib.import_module("logagent_build.sequences.llm.vote_command")
     voting = importlib.import_module("logagent_build.sequences.llm.voter")
     showing = importlib.import_module("logagent_build.sequences.llm.shown")
@@ -123,7 +130,89 @@ def vote(
             seed,
         )
         request = command.Request(
-            sequences, out, choice, prompt, examples, meanings or ("system-calls",), options
+            sequences,
+            out,
+            choice,
+            prompt,
+            examples,
+            meanings or ("system-calls",),
+            options,
+            adapter,
         )
         record = command.run(request, shown, say, only_estimate=estimate)
+    typer.echo(json.dumps(record, indent=1))
+
+
+@app.command()
+def finetune_data(
+    sequences: Annotated[
+        Path, typer.Argument(help='JSON Lines: {"events": [names], "label": 0 or 1}.')
+    ],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Examples to write (JSON Lines).")],
+    prompt: Annotated[str, typer.Option(help="Name of a prompt, or a .toml of yours.")] = "flexlog",
+    votes: Annotated[
+        Path | None, typer.Option(help="Votes of `vote`, for sequences without a label.")
+    ] = None,
+    meanings: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What events mean: system-calls, none, or a table (event, tab, meaning). Repeat; "
+            "by default system-calls."
+        ),
+    ] = None,
+    most_meanings: MostMeaningsOption = 20,
+    longest: LongestOption = 500,
+    keep: KeepOption = "ends",
+    most: Annotated[int | None, typer.Option(min=1, help="Examples, drawn by --seed.")] = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn, and of the order.")] = 0,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes, for the estimate.")] = 3,
+    price: Annotated[
+        float | None, typer.Option(min=0, help="US dollars for a million tokens trained on.")
+    ] = None,
+) -> None:
+    """Write labelled sequences as examples to fine-tune a model on, in OpenAI's chat format."""
+    need(("sklearn",))
+    command = importlib.import_module("logagent_build.sequences.llm.finetune_command")
+    showing = importlib.import_module("logagent_build.sequences.llm.shown")
+    with exit_codes():
+        request = command.Request(
+            sequences,
+            out,
+            prompt,
+            votes,
+            meanings or ("system-calls",),
+            most_meanings,
+            showing.Showing(longest, keep),
+            most,
+            seed,
+            epochs,
+            price,
+        )
+        record = command.export(request)
+    typer.echo(json.dumps(record, indent=1))
+
+
+@app.command()
+def finetune(
+    data: Annotated[Path, typer.Argument(help="Examples of `finetune-data`.")],
+    *,
+    model: Annotated[Path, typer.Option(help="Folder of a causal language model (transformers).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the adapter to write.")],
+    steps: Annotated[int, typer.Option(min=1, help="Of the optimiser.")] = 1000,
+    rank: Annotated[int, typer.Option(min=1, help="Of the adapter's matrices.")] = 16,
+    alpha: Annotated[int, typer.Option(min=1, help="Scale of the adapter; divided by rank.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, help="Examples of a step.")] = 1,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Of the first step.")] = 2e-4,
+    longest_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an example.")] = 4096,
+    seed: Annotated[int, typer.Option(help="Of the adapter and of the order.")] = 0,
+) -> None:
+    """Fine-tune a model on this machine by low-rank adapters (extra finetune)."""
+    need(FINETUNE, "finetune")
+    lora = importlib.import_module("logagent_build.sequences.llm.lora")
+    with exit_codes(), bars() as told:
+        settings = lora.Settings(steps, rank, alpha, batch, learning_rate, longest_tokens, seed)
+        record = lora.fit(
+            data, model, out, settings, lambda step, _loss: told("fine-tuning", step / steps)
+        )
     typer.echo(json.dumps(record, indent=1))

@@ -10,7 +10,7 @@ line. An event without a known meaning is left out; a sequence without any has n
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from math import log
 from pathlib import Path
 
@@ -19,7 +19,15 @@ from logagent.sanitise import printable
 
 from logagent_build.sequences.data import Sequences
 
-__all__ = ["LONGEST_MEANING", "Rarity", "Retrieval", "read_meanings", "system_calls"]
+__all__ = [
+    "LONGEST_MEANING",
+    "Rarity",
+    "Retrieval",
+    "given_meanings",
+    "i386_names",
+    "read_meanings",
+    "system_calls",
+]
 
 LONGEST_MEANING = 200  # [characters]
 SHIPPED = Path(__file__).with_name("system_calls.tsv")
@@ -58,6 +66,21 @@ def i386_names() -> dict[int, str]:
     return {int(number): name for name, number, _ in _shipped() if number.isdigit()}
 
 
+def given_meanings(sources: Iterable[str]) -> dict[str, str]:
+    """Return the meanings of several sources: ``system-calls``, ``none``, or paths; later ones win.
+
+    Raises:
+        ConfigError: a table cannot be used.
+    """
+    meanings: dict[str, str] = {}
+    for source in sources:
+        if source == "system-calls":
+            meanings |= system_calls()
+        elif source != "none":
+            meanings |= read_meanings(Path(source))
+    return meanings
+
+
 def _shipped() -> list[list[str]]:
     rows = SHIPPED.read_text("utf-8").splitlines()
     return [row.split("\t") for row in rows if not row.startswith(("#", "name\t"))]
@@ -94,7 +117,3 @@ class Retrieval:
         known = [name for name in dict.fromkeys(names) if name in self._meanings]
         places = sorted(range(len(known)), key=lambda at: (-self._rarity(known[at]), at))
         return [(known[at], self._meanings[known[at]]) for at in sorted(places[: self._most])]
-
-    def lacks(self, names: Sequence[str]) -> list[str]:
-        """Return the names, each once, that have no meaning."""
-        return [name for name in dict.fromkeys(names) if name not in self._meanings]

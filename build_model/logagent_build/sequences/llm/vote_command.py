@@ -14,8 +14,8 @@ import dataclasses
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,18 +28,18 @@ from logagent_build.annotate import budget as money
 from logagent_build.annotate import prompt_files
 from logagent_build.annotate.choice import Choice, Opened, opened
 from logagent_build.annotate.label_command import Shown
+from logagent_build.annotate.recorded import Recorded, Store
 from logagent_build.sequences.data import Sequences
 from logagent_build.sequences.llm import describing
-from logagent_build.sequences.llm.retrieval import read_meanings, system_calls
+from logagent_build.sequences.llm.retrieval import given_meanings
 from logagent_build.sequences.llm.sequence_files import SequenceFile, read_sequences
 from logagent_build.sequences.llm.simulated import SimulatedSequences, read_errors
 from logagent_build.sequences.llm.voter import LLMVoter, Options
 from logagent_build.sequences.llm.votes import Vote, write_votes
 
-__all__ = ["MEANINGS", "Request", "run"]
+__all__ = ["Request", "run"]
 
-MEANINGS = ("system-calls", "ask", "none")
-"""Where meanings of events come from, besides files."""
+_ASK = "ask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,10 @@ class Request:
     examples: Path | None = None
     """Labelled sequences to choose examples from."""
     meanings: Sequence[str] = ("system-calls",)
-    """Of `MEANINGS`, or paths of tables; later ones win."""
+    """``system-calls``, ``ask`` (the model, for the rest), ``none``, or paths of tables."""
     options: Options = field(default_factory=Options)
+    adapter: Path | None = None
+    """Of a model ``local:FOLDER``."""
 
 
 def run(
@@ -105,9 +107,13 @@ def _annotator(
     say: Callable[[str], None],
 ) -> AbstractContextManager[Opened]:
     kind, _, rest = request.choice.who.partition(":")
+    if kind == "local":
+        return _local(Path(rest), request)
+    if request.adapter is not None:
+        raise ConfigError("an adapter goes with --annotator local:MODEL")
     if kind != "simulated":
         return opened(request.choice, say)
-    if "ask" in request.meanings:
+    if _ASK in request.meanings:
         raise ConfigError("a simulation knows no meanings: leave out --meanings ask")
     if not asked.known.all():
         raise ConfigError("a simulation needs the label of every sequence")
@@ -124,17 +130,25 @@ def _annotator(
     return nullcontext(Opened(money.Budgeted(made, account), account, None))
 
 
+@contextmanager
+def _local(model: Path, request: Request) -> Iterator[Opened]:
+    from logagent_build.sequences.llm.lora import LocalModel  # noqa: PLC0415  # torch: slow
+
+    if request.choice.budget is not None:
+        raise ConfigError("a model on this machine costs nothing: leave out --budget")
+    asked = LocalModel(model, request.adapter)
+    account = money.Account(None, None)
+    with Store(request.choice.store) as store:
+        budgeted = money.Budgeted(asked, account)
+        yield Opened(Recorded(store, budgeted, request.choice.run), account, store)
+
+
 def _meanings(
     request: Request, data: Sequences, chosen: Opened, counts: Counter[str], only_estimate: bool
 ) -> tuple[dict[str, str], list[Any]]:
     """Return what events mean, and the prompts asked for it."""
-    known: dict[str, str] = {}
-    for source in request.meanings:
-        if source == "system-calls":
-            known |= system_calls()
-        elif source not in MEANINGS:
-            known |= read_meanings(Path(source))
-    if "ask" not in request.meanings:
+    known = given_meanings(source for source in request.meanings if source != _ASK)
+    if _ASK not in request.meanings:
         return known, []
     lacking = sorted({name for name in data.vocabulary if name not in known})
     prompts = describing.first_prompts(lacking)

@@ -79,6 +79,7 @@ class LLMVoter:
     """A voter with the interface of scikit-learn.
 
     Attributes:
+        name: in records.
         counts: what happened: ``prompts``, ``failures``, ``unclear`` (replies), ``asked again``,
             ``gave up`` and ``refused`` (sequences).
     """
@@ -97,6 +98,7 @@ class LLMVoter:
         self._file = file or load("flexlog", "sequence")
         self._shots: Shots | None = None
         self._rarity = Rarity()
+        self.name = "language model"
         self.counts: Counter[str] = Counter()
 
     @property
@@ -137,6 +139,10 @@ class LLMVoter:
     def predict(self, data: Sequences) -> npt.NDArray[np.bool_]:
         """Return whether each sequence is anomalous: bool (n,)."""
         return np.array([bool(vote.anomalous) for vote in self.votes(data)], dtype=np.bool_)
+
+    def score(self, data: Sequences) -> npt.NDArray[np.float64]:
+        """Return the share of each one's replies that said anomalous: float64 (n,), in [0, 1]."""
+        return np.array([vote.share for vote in self.votes(data)], dtype=np.float64)
 
     def maker(self) -> SequencePrompts:
         """Return what makes the prompts."""

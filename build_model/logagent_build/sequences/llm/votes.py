@@ -99,13 +99,22 @@ def _vote(raw: dict[str, Any]) -> Vote:
 class RecordedVoter:
     """A voter that repeats recorded votes: what an ensemble takes after the model was paid."""
 
-    def __init__(self, votes: Mapping[bytes, Vote]) -> None:
+    def __init__(self, votes: Mapping[bytes, Vote], name: str = "language model") -> None:
         self._votes = votes
+        self.name = name
 
     def fit(self, data: Sequences) -> RecordedVoter:
         """Learn nothing: what the model was shown stands in the record of the votes."""
         del data
         return self
+
+    def score(self, data: Sequences) -> npt.NDArray[np.float64]:
+        """Return the share of the replies that said anomalous: float64 (n,), in [0, 1].
+
+        Raises:
+            ConfigError: see `predict`.
+        """
+        return np.array([vote.share for vote in self._of(data)], dtype=np.float64)
 
     def predict(self, data: Sequences) -> npt.NDArray[np.bool_]:
         """Return whether each sequence is anomalous: bool (n,); refused ones are normal.
@@ -113,10 +122,13 @@ class RecordedVoter:
         Raises:
             ConfigError: the model was not asked about some.
         """
+        return np.array([bool(vote.anomalous) for vote in self._of(data)], dtype=np.bool_)
+
+    def _of(self, data: Sequences) -> list[Vote]:
         wanted = keys(data)
         lacking = sum(key not in self._votes for key in wanted)
         if lacking:
             raise ConfigError(
                 f"{data.name}: there is no recorded vote on {lacking:,} of {len(data):,} sequences"
             )
-        return np.array([bool(self._votes[key].anomalous) for key in wanted], dtype=np.bool_)
+        return [self._votes[key] for key in wanted]
