@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-for _name in ("torch", "transformers", "tokenizers", "peft"):
-    pytest.importorskip(_name, reason=f"fine-tuning needs {_name}: the [finetune] extra")
 pytest.importorskip("rich", reason="the command line needs the [build] extra")
 
 from logagent.errors import ConfigError
@@ -22,7 +21,14 @@ from typer.testing import CliRunner
 
 from .sequences_of import Fake, reply, sequences
 
-pytestmark = pytest.mark.slow
+NEEDED = ("torch", "transformers", "tokenizers", "peft")
+MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        bool(MISSING), reason=f"fine-tuning needs {', '.join(MISSING)}: the [finetune] extra"
+    ),
+]
 SHORT = """
 name = "short"
 version = 1
