@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -36,6 +37,26 @@ def test_every_number_of_adfa_ld_has_a_name_and_every_name_a_meaning() -> None:
         0 < len(text) <= LONGEST_MEANING and text.isprintable() for text in meanings.values()
     )
     assert {"setxattr", "semtimedop", "io_getevents", "io_cancel"} <= meanings.keys()
+
+
+ADFA = Path(__file__).parents[5] / "shared" / "data" / "sequences" / "ADFA-LD.zip"
+
+
+@pytest.mark.skipif(not ADFA.is_file(), reason="ADFA-LD.zip is not beside the repository")
+def test_traces_of_adfa_ld_make_sense_by_the_numbers_of_32_bit_x86() -> None:
+    """A program that was started first asks for its heap; by other tables it does not."""
+    names = i386_names()
+    after: Counter[str] = Counter()
+    with zipfile.ZipFile(ADFA) as archive:
+        for member in archive.namelist():
+            if "UTD-" in member or "UVD-0" in member:
+                calls = [names[int(call)] for call in archive.read(member).split()]
+                after.update(
+                    calls[at + 1] for at, call in enumerate(calls[:-1]) if call == "execve"
+                )
+
+    assert ["brk", "execve"] == [name for name, _ in after.most_common(2)]
+    assert after["brk"] + after["execve"] > 0.9 * after.total() > 100
 
 
 def test_the_rarest_meanings_stand_in_the_order_of_the_sequence() -> None:
