@@ -56,7 +56,7 @@ def test_traces_of_adfa_ld_make_sense_by_the_numbers_of_32_bit_x86() -> None:
                 )
 
     assert ["brk", "execve"] == [name for name, _ in after.most_common(2)]
-    assert after["brk"] + after["execve"] > 0.9 * after.total() > 100
+    assert after["brk"] + after["execve"] > 0.8 * after.total() > 800
 
 
 def test_the_rarest_meanings_stand_in_the_order_of_the_sequence() -> None:
