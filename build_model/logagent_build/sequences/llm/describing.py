@@ -1,8 +1,10 @@
 """Meanings of templates, asked of a model once: what retrieval (§3.3) needs beside a log.
 
-Guarantees: templates go into the prompt as data (`annotate.fence`), many to a prompt; a template
-without a readable answer is asked again at rising temperatures, then has no meaning, and is
-counted. The same templates give the same prompts, so a store in front pays nothing twice. A
+Guarantees: templates go into the prompt as data (`annotate.fence`), many to a prompt; one that
+looks as if it spoke to a model (`annotate.guard.talks`) is asked alone. Against one that does so in
+unknown words there is no guarantee: it may spoil the meanings of those that share its prompt. A
+template without a readable answer is asked again at rising temperatures, then has no meaning, and
+is counted. The same templates give the same prompts, so a store in front pays nothing twice. A
 meaning is what a model says of hostile text: it is cut, and stands as data in later prompts too.
 """
 
@@ -16,6 +18,7 @@ from logagent.sanitise import printable
 
 from logagent_build.annotate import fence
 from logagent_build.annotate.composing import RETRY_TEMPERATURES
+from logagent_build.annotate.guard import talks
 from logagent_build.annotate.prompt_files import PromptFile, load
 from logagent_build.annotate.protocol import Annotator, Message, Prompt, Reply
 from logagent_build.sequences.llm.retrieval import LONGEST_MEANING
@@ -84,8 +87,10 @@ def _asks(
 ) -> list[tuple[Prompt, dict[str, str]]]:
     """Return prompts, each with its templates by their ids."""
     asks = []
-    for start in range(0, len(templates), _PER_PROMPT):
-        some = templates[start : start + _PER_PROMPT]
+    quiet = [template for template in templates if not talks(template)]
+    groups = [quiet[start : start + _PER_PROMPT] for start in range(0, len(quiet), _PER_PROMPT)]
+    groups += [[template] for template in templates if talks(template)]
+    for some in groups:
         block = fence.block(some, f"describe {attempt}")
         prompt = Prompt(
             (

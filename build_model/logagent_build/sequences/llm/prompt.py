@@ -6,7 +6,8 @@ which the paper's fine-tuned model does without, stand before them (in-context l
 
 Guarantees: names of events and descriptions are data: printable, bounded, inside blocks whose
 ends carry a hash of the content that nobody who writes a log line can know beforehand; a prompt
-holds one sequence to judge, so no sequence changes another's label. The same sequence, examples
+holds one sequence to judge, so no sequence changes another's label, as far as examples and meanings
+are to be trusted. The same sequence, examples
 and options give the same prompt.
 """
 

@@ -36,7 +36,7 @@ class Showing:
     """[entries] of a sequence, at least 2."""
     keep: str = "ends"
     """What stays of a longer one: ``head``, ``tail``, ``ends`` (half of each), ``informative``
-    (both ends, and the tens of entries whose events are rarest)."""
+    (both ends, and the tens of entries whose events are rarest; below 30 entries as ``ends``)."""
     fold: bool = True
     """Whether a run of one event is one entry with its number."""
     longest_name: int = 120

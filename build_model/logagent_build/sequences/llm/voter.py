@@ -106,11 +106,11 @@ class LLMVoter:
         """Prompts asked so far, those answered from a store included."""
         return self.counts["prompts"]
 
-    def fit(self, data: Sequences) -> Self:
+    def fit(self, train: Sequences) -> Self:
         """Take labelled sequences to choose examples from, and to learn which events are rare."""
-        self._rarity = Rarity(data)
+        self._rarity = Rarity(train)
         options = self._options
-        self._shots = Shots(data, options.shots, options.selection, options.seed)
+        self._shots = Shots(train, options.shots, options.selection, options.seed)
         return self
 
     def prompts(self, data: Sequences) -> list[Prompt]:
@@ -136,13 +136,13 @@ class LLMVoter:
         """
         return _Voting(self, data).run(self._annotator, progress)
 
-    def predict(self, data: Sequences) -> npt.NDArray[np.bool_]:
+    def predict(self, test: Sequences) -> npt.NDArray[np.bool_]:
         """Return whether each sequence is anomalous: bool (n,)."""
-        return np.array([bool(vote.anomalous) for vote in self.votes(data)], dtype=np.bool_)
+        return np.array([bool(vote.anomalous) for vote in self.votes(test)], dtype=np.bool_)
 
-    def score(self, data: Sequences) -> npt.NDArray[np.float64]:
+    def score(self, test: Sequences) -> npt.NDArray[np.float64]:
         """Return the share of each one's replies that said anomalous: float64 (n,), in [0, 1]."""
-        return np.array([vote.share for vote in self.votes(data)], dtype=np.float64)
+        return np.array([vote.share for vote in self.votes(test)], dtype=np.float64)
 
     def maker(self) -> SequencePrompts:
         """Return what makes the prompts."""

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -103,26 +103,26 @@ class RecordedVoter:
         self._votes = votes
         self.name = name
 
-    def fit(self, data: Sequences) -> RecordedVoter:
+    def fit(self, train: Sequences) -> Self:
         """Learn nothing: what the model was shown stands in the record of the votes."""
-        del data
+        del train
         return self
 
-    def score(self, data: Sequences) -> npt.NDArray[np.float64]:
+    def score(self, test: Sequences) -> npt.NDArray[np.float64]:
         """Return the share of the replies that said anomalous: float64 (n,), in [0, 1].
 
         Raises:
             ConfigError: see `predict`.
         """
-        return np.array([vote.share for vote in self._of(data)], dtype=np.float64)
+        return np.array([vote.share for vote in self._of(test)], dtype=np.float64)
 
-    def predict(self, data: Sequences) -> npt.NDArray[np.bool_]:
+    def predict(self, test: Sequences) -> npt.NDArray[np.bool_]:
         """Return whether each sequence is anomalous: bool (n,); refused ones are normal.
 
         Raises:
             ConfigError: the model was not asked about some.
         """
-        return np.array([bool(vote.anomalous) for vote in self._of(data)], dtype=np.bool_)
+        return np.array([bool(vote.anomalous) for vote in self._of(test)], dtype=np.bool_)
 
     def _of(self, data: Sequences) -> list[Vote]:
         wanted = keys(data)

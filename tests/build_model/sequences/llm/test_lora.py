@@ -14,6 +14,7 @@ pytest.importorskip("rich", reason="the command line needs the [build] extra")
 from logagent.errors import ConfigError
 from logagent_build import cli
 from logagent_build.annotate.prompt_files import load
+from logagent_build.annotate.protocol import Reply
 from logagent_build.sequences.data import Sequences
 from logagent_build.sequences.llm import finetune, lora
 from logagent_build.sequences.llm.voter import LLMVoter, Options
@@ -159,6 +160,26 @@ def test_the_commands_write_train_and_vote(made: Path, tmp_path: Path) -> None:
     assert 40 == sum(voted["right"].values()) == voted["sequences"]
     assert voted["simulation"] is False
     assert 0 == voted["paid"]["requests"]  # the second time, from the store
+
+
+def test_a_models_own_chat_template_is_used(made: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    shutil.copytree(made / "model", tmp_path / "chat")
+    tokenizer = AutoTokenizer.from_pretrained(str(made / "model"))
+    tokenizer.chat_template = (
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
+    )
+    tokenizer.save_pretrained(tmp_path / "chat")
+    model = lora.LocalModel(tmp_path / "chat")
+    plain = lora.LocalModel(made / "model")
+    prompt = voter(made).prompts(data())[0]
+    long, short = (asked.ask([prompt])[0] for asked in (model, plain))
+
+    assert isinstance(long, Reply)
+    assert isinstance(short, Reply)
+    assert long.input_tokens > short.input_tokens
+    assert {long.text, short.text} <= {"normal", "anomalous"}
 
 
 def test_what_cannot_be_trained_on_is_refused_before(made: Path, tmp_path: Path) -> None:
