@@ -8,7 +8,8 @@
       label_word           a reply's one word
     votes, distil        recorded votes; votes as labels for other models
     cache, sequence_keys labels of sequences seen before (§3.2)
-    finetune, lora       data for fine-tuning, and fine-tuning on this machine
+    finetune, lora       data for fine-tuning, and fine-tuning on this machine;
+                         finetune_command is `logagent-build finetune-data`
     simulated            a stated error model over known labels
 
 torch, transformers and peft are imported by `lora` alone, when it is used.

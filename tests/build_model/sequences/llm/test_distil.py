@@ -53,6 +53,7 @@ def test_what_was_refused_unclear_or_unsure_is_left_out() -> None:
 
     assert ["d d", "e"] == words(distilled(UNLABELLED, known).data)
     assert ["e"] == words(distilled(UNLABELLED, known, sure=0.9).data)
+    assert ["c", "e"] == words(distilled(UNLABELLED, known | votes(None, (0, 3)), sure=0.9).data)
 
 
 def test_labels_of_people_win_and_come_first() -> None:

@@ -162,6 +162,7 @@ def test_recorded_votes_are_those_of_the_model_and_survive_new_numbering(tmp_pat
     recorded = RecordedVoter(read_votes(path)).fit(TRAIN)
 
     assert [True, False, False] == recorded.predict(again).tolist()
+    assert [1.0, 0.0, 0.0] == recorded.score(again).tolist() == voter.score(again).tolist()
     assert 3 == len(path.read_text().splitlines())
     with pytest.raises(ConfigError, match="no recorded vote on 1 of 1"):
         recorded.predict(sequences("read open close"))
