@@ -2,9 +2,18 @@
 
 # The order of the help.
 from logagent_build.cli import training, labelling, clustering, synthesizing  # isort: skip
+from logagent_build.cli import sequence_voting  # isort: skip
 from logagent_build.cli.base import app
 
-__all__ = ["app", "clustering", "labelling", "main", "synthesizing", "training"]
+__all__ = [
+    "app",
+    "clustering",
+    "labelling",
+    "main",
+    "sequence_voting",
+    "synthesizing",
+    "training",
+]
 
 
 def main() -> None:

@@ -113,13 +113,13 @@ def stages() -> ModuleType:
     return importlib.import_module("logagent_build.pipeline")  # torch: only when a command runs
 
 
-def need(modules: tuple[str, ...]) -> None:
+def need(modules: tuple[str, ...], extra: str = "build") -> None:
     """Leave with the name of the extra if modules of it are missing."""
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
         typer.echo(
             f"logagent-build needs {', '.join(missing)}: "
-            "install the extra with  pip install 'logagent[build]'",
+            f"install the extra with  pip install 'logagent[{extra}]'",
             err=True,
         )
         raise typer.Exit(2)

@@ -13,7 +13,7 @@ WRITERS = ("synth-plan", "synth-normal", "synth-hard", "synth-anomalous", "synth
 
 
 def test_the_prompts_of_the_papers_are_there() -> None:
-    assert sorted((*LABELS, "root-cause", *WRITERS)) == names()
+    assert sorted((*LABELS, "describe", "flexlog", "root-cause", *WRITERS)) == names()
     assert all(load(name).name == name for name in LABELS)
     assert "at most 100 words" in load("root-cause", "explain").system.replace(
         "a maximum of 100", "at most 100"
@@ -76,7 +76,7 @@ def test_a_file_that_is_wrong_is_refused(tmp_path: Path, old: str, new: str, sai
 
 
 def test_what_is_not_there_is_named() -> None:
-    with pytest.raises(ConfigError, match="no prompt 'nope'; there are cot-fs, fs"):
+    with pytest.raises(ConfigError, match="no prompt 'nope'; there are cot-fs, describe"):
         load("nope")
     with pytest.raises(ConfigError, match="to explain, not to label"):
         load("root-cause")
