@@ -3,7 +3,7 @@
 MaidLog §III-B1: common features are learnt before single examples are memorised, so that early in
 training a wrong label shows as a class the network does not agree with, or as a large loss. The
 verifier is the detector of §III-C (encoder, discriminator behind a gradient reversal, one head a
-domain; Eq. 7, 8, 10, 12) with the paper's settings for it (§IV-C): AdamW, batches of 200, no SWA.
+domain; Eq. 7, 8, 10) with the paper's settings for it (§IV-C): AdamW, batches of 200, no SWA.
 What is read of an entry is read on the head of its own domain.
 
 Guarantees: the same entries, labels, settings and seed give the same numbers bit for bit (one
@@ -49,9 +49,9 @@ class Verifying:
     """Widths of the encoder; those of `maidlog_detector.Settings`."""
     discriminator: int = 8
     """Width of the discriminator's hidden layer; likewise."""
-    startup_epochs: int = 5
-    """Before the first check. Open: the paper says "several". With 20 % of labels wrong, more
-    begin to be memorised."""
+    startup_epochs: int = 3
+    """Before the first check. Open: the paper says "several"; after ten the adversary, or wrong
+    labels that are memorised, tell."""
     epochs: int = 1
     """Before each later check, if the verifier goes on from round to round. Open."""
     batch: int = 200
@@ -66,6 +66,9 @@ class Verifying:
     """β of Eq. 10."""
     whole: int = 600
     """Epochs of which a training's progress k in λ of Eq. 9 is a share: the detector's (§IV-C)."""
+    class_weights: bool = False
+    """True weighs classes by Eq. 12, as the detector does; we differ: as printed it weighs the
+    normal class more, so that the verifier's class is "normal" wherever labels are in doubt."""
     by_lines: bool = False
     """True deals every line of an entry, as the paper does; we differ: a template with a thousand
     lines is memorised in the first epoch, right or wrong, so each entry counts once."""
@@ -195,9 +198,9 @@ class Verifier:
 
     def _cells(self, anomalous: npt.NDArray[np.bool_]) -> Cells:
         soft = anomalous.astype(np.float32)
-        alpha = np.ones(int(self._domain.max()) + 1)
+        alpha = np.full(int(self._domain.max()) + 1, 0.5)
         times = self._count if self._settings.by_lines else np.ones_like(self._count)
-        for each in np.unique(self._domain):
+        for each in np.unique(self._domain) if self._settings.class_weights else ():
             of_domain = self._domain == each
             alpha[each] = class_weight(np.repeat(soft[of_domain], times[of_domain]))
         return Cells(
