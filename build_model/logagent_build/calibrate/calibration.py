@@ -25,6 +25,7 @@ from logagent_build.calibrate.evidence import Evidence, plain, queries
 from logagent_build.calibrate.label_cache import LabelCache
 from logagent_build.calibrate.queries import Answer, AskQueries, Query
 from logagent_build.calibrate.rounds import Round, by_kind, quality
+from logagent_build.calibrate.stopping import Rule, Witnesses
 from logagent_build.calibrate.verifier import Verifier, Verifying
 
 __all__ = ["Calibration", "Settings", "run"]
@@ -49,8 +50,8 @@ class Settings:
     a new one, which cannot have memorised wrong labels."""
     growth: float = 1.0
     """Of weights, see `label_cache`."""
-    stopping: bool = True
-    """Whether to end, and to choose the labels, by the rule of `stopping`."""
+    stopping: Rule | None = field(default_factory=Rule)
+    """By which to end, and to choose the round whose labels to take; None: all rounds, the last."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -86,6 +87,7 @@ class Calibration:
         self.cache = LabelCache(len(entries), settings.growth)
         self.rounds: list[Round] = []
         self._verifier: Verifier | None = None
+        self._witnesses: Witnesses | None = None
 
     @property
     def calls(self) -> int:
@@ -112,8 +114,24 @@ class Calibration:
 
     def done(self) -> bool:
         """Tell whether no round is to follow."""
-        spent = self.settings.calls is not None and self.calls >= self.settings.calls
-        return len(self.rounds) > self.settings.rounds or spent
+        settings = self.settings
+        spent = settings.calls is not None and self.calls >= settings.calls
+        if spent or len(self.rounds) > settings.rounds or self._idle():
+            return True
+        return settings.stopping is not None and settings.stopping.ends(self._signals())
+
+    @property
+    def best(self) -> int:
+        """Round whose labels are taken."""
+        rule = self.settings.stopping
+        return len(self.rounds) - 1 if rule is None else rule.best(self._signals())
+
+    def _signals(self) -> list[float]:
+        return [each.signal for each in self.rounds]
+
+    def _idle(self) -> bool:
+        """Tell whether the last round found nothing to ask: the next ones would find the same."""
+        return len(self.rounds) > 1 and self.rounds[-1].asked == 0
 
     def round(self, ask: AskQueries) -> Round:
         """Run one round.
@@ -140,9 +158,9 @@ class Calibration:
         """Return soft labels, for the detector: float64 (n,), in [0, 1].
 
         Args:
-            until: last round that counts; None: all.
+            until: last round that counts; None: `best`.
         """
-        return self.cache.soft(until)
+        return self.cache.soft(self.best if until is None else until)
 
     def _choose(
         self, soft: Floats, labels: Bools, number: int, random: np.random.Generator
@@ -218,9 +236,21 @@ class Calibration:
         return self.rounds[-1]
 
     def _judged(self, row: Round) -> Round:
-        """Put the quality of the labels into a row, if the truth is known."""
-        found = quality(self.cache.hard(), self._truth, self._known, self.entries.count)
-        return dataclasses.replace(row, quality=found)
+        """Put what is known of the labels after a round into its row."""
+        labels = self.cache.hard()
+        found = quality(labels, self._truth, self._known, self.entries.count)
+        return dataclasses.replace(row, signal=self._signal(labels), quality=found)
+
+    def _signal(self, labels: Bools) -> float:
+        if self._witnesses is None:
+            self._witnesses = Witnesses(
+                self.entries.vectors,
+                self.entries.domain,
+                self.cache.hard(0),
+                self.cache.answers(0) > 0,
+                self.settings.stopping or Rule(),
+            )
+        return self._witnesses.signal(labels)
 
     def _by_group(self, asked: npt.NDArray[np.int64], before: Bools) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {}
