@@ -112,6 +112,26 @@ class Calibration:
         labels = self.cache.hard()
         self.rounds.append(self._judged(Round(0, 0, 0, 0, int(labels.sum()))))
 
+    def verifier_state(self) -> bytes | None:
+        """Return the state of a verifier that goes on from round to round; None of others."""
+        if self._verifier is None or not self.settings.carry_on:
+            return None
+        return self._verifier.state()
+
+    def restore(self, cache: LabelCache, rounds: list[Round], verifier: bytes | None) -> None:
+        """Go on where another calibration of the same entries and settings was.
+
+        Raises:
+            ValueError: it was of other entries.
+        """
+        if cache.entries != len(self.entries):
+            raise ValueError(f"{cache.entries} entries, not {len(self.entries)}")
+        self.cache = cache
+        self.rounds = rounds
+        if verifier is not None:
+            self._verifier = self._new_verifier(1)
+            self._verifier.restore(verifier)
+
     def done(self) -> bool:
         """Tell whether no round is to follow."""
         settings = self.settings
@@ -136,9 +156,20 @@ class Calibration:
     def round(self, ask: AskQueries) -> Round:
         """Run one round.
 
-        If `ask` raises, nothing has changed but the verifier, which `state` did not keep either.
+        If `ask` raises, nothing has changed.
         """
         number = len(self.rounds)
+        kept = self.verifier_state()
+        try:
+            return self._round(ask, number)
+        except BaseException:
+            if kept is not None and self._verifier is not None:
+                self._verifier.restore(kept)
+            elif kept is None:
+                self._verifier = None
+            raise
+
+    def _round(self, ask: AskQueries, number: int) -> Round:
         random = np.random.default_rng([self.settings.seed, number])
         soft = self.cache.soft()
         labels = self.cache.hard()
@@ -169,13 +200,7 @@ class Calibration:
         entries = self.entries
         verifying = settings.verifying
         if self._verifier is None or not settings.carry_on:
-            self._verifier = Verifier(
-                entries.vectors,
-                entries.domain,
-                entries.count,
-                verifying,
-                int(np.random.default_rng([settings.seed, number, 1]).integers(2**31)),
-            )
+            self._verifier = self._new_verifier(number)
             self._verifier.train(soft, verifying.startup_epochs)
         else:
             self._verifier.train(soft, verifying.epochs)
@@ -187,6 +212,12 @@ class Calibration:
             kept = np.sort(kept)
             choice = Choice(choice.candidates[kept], choice.disagreed[kept], choice.support)
         return choice
+
+    def _new_verifier(self, number: int) -> Verifier:
+        entries = self.entries
+        seed = np.random.default_rng([self.settings.seed, number, 1]).integers(2**31)
+        verifying = self.settings.verifying
+        return Verifier(entries.vectors, entries.domain, entries.count, verifying, int(seed))
 
     def _take(
         self,
