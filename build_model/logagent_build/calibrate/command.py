@@ -122,6 +122,9 @@ def _gather(request: Request, encode: Encode, say: Callable[[str], None]) -> Non
     """Read the logs, and keep what is labelled."""
     if not request.logs:
         raise ConfigError(f"{request.out}: holds no calibration yet; give log files")
+    for path in request.logs:
+        if path.is_dir() and request.out.absolute().is_relative_to(path.absolute()):
+            raise ConfigError(f"{request.out}: is inside {path}, whose files are read as logs")
     systems, labels = _systems(request, say)
     entries = Entries.of(systems, encode, request.settings.seed)
     truth, known = [], []

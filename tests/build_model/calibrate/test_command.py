@@ -252,6 +252,8 @@ def test_other_lines_other_options_and_no_folder_are_refused(online, tmp_path: P
         calibrate(folder, "http://127.0.0.1:1/v1", settings={"seed": 1})
     with pytest.raises(ConfigError, match="give log files"):
         calibrate(tmp_path / "empty", "http://127.0.0.1:1/v1")
+    with pytest.raises(ConfigError, match="whose files are read as logs"):
+        calibrate(tmp_path / "empty", "http://127.0.0.1:1/v1", [tmp_path])
     (folder / state.STATE).write_bytes(b"x")
     with pytest.raises(StateError, match=r"calibration\.msgpack"):
         calibrate(folder, "http://127.0.0.1:1/v1", given)
