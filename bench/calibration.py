@@ -328,9 +328,6 @@ def main() -> None:
     if "quality" in parts:
         found["quality"] = [summary(made) for made in runs]
         told("quality")
-    if "detector" in parts:
-        found["detector"] = detector(entries, truth, runs)
-        told("detector")
     if "stopping" in parts:
         found["stopping"] = {"helpful": [stopped(made) for made in runs]}
         for mode in HARMFUL:
@@ -352,6 +349,9 @@ def main() -> None:
             "with_all": runs[0].rounds[-1].quality.f1,
         }
         told("prompts")
+    if "detector" in parts:
+        found["detector"] = detector(entries, truth, runs)
+        told("detector")
     print(tables(found))
 
 

@@ -108,6 +108,14 @@ class Witnesses:
         chance = np.clip(chance, 1.0 - rule.surest, rule.surest)
         self._weight = np.log(chance / (1.0 - chance))
 
+    def agree(self, labels: Bools) -> Bools:
+        """Return which labels the witnesses of an entry share: bool (n,).
+
+        Args:
+            labels: rounded, bool (n,).
+        """
+        return (self._weight > 0) == labels
+
     def signal(self, labels: Bools) -> float:
         """Return S of the labels after a round: 0 for the initial ones.
 

@@ -70,7 +70,7 @@ def test_a_system_without_a_class_holds_up_nobody() -> None:
 def test_of_those_agreed_with_the_highest_losses_are_marked() -> None:
     labels = np.zeros(100, bool)
     some = checked(np.zeros(100, bool), labels, np.arange(100.0))
-    portions = Portions(confusion=0.1, evidence=0.45, fewest=100)
+    portions = Portions(confusion=0.1, evidence=0.55, fewest=100)
 
     choice = chosen((some, labels, np.zeros(100, np.int64)), portions)
 
