@@ -7,6 +7,8 @@ VENV ?= .venv
 # tests of the training pipeline (PyTorch; see docs/training.md for the CPU build).
 EXTRAS ?= test
 LOG ?= examples/router.log
+# Processes of `make test`; `make test JOBS=0` runs the tests in one, one after the other.
+JOBS ?= auto
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
@@ -39,7 +41,7 @@ scan: $(VENV)/.installed
 	$(BIN)/logagent scan --format human $(LOG)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

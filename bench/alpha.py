@@ -1,8 +1,9 @@
 """What ALPHA's labels are worth, on the labelled lines that are there.
 
-    python bench/alpha.py [--data DIR] [--only propagation,noise,detectors,size] [--json FILE]
+    python bench/alpha.py [--data DIR] [--only propagation,noise,detectors,size] [--results DIR]
 
-Prints Markdown. Four parts, each with its target:
+Prints Markdown, and writes bench/results/alpha.json, part by part: parts that were not run stay.
+Four parts, each with its target:
 
 * propagation: representatives get their true labels; lines misclassified per 1,000;
 * noise: a simulated annotator with 20 % errors; F1 of ALPHA's labels against labelling every
@@ -35,12 +36,20 @@ from logagent_build.alpha.embeddings import MiniLM, embed, with_words
 from logagent_build.alpha.loop import Settings, label_pool
 from logagent_build.alpha.pool import Pool, shown
 from logagent_build.alpha.simulated import ErrorModel, Simulated
+from measure import RESULTS, machine_facts, public_command, write_result
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = range(10, 15)  # 0 to 2 were looked at while the method was made
 SAMPLE = 5000
 SHARE = 0.05  # of the lines, asked at most: the target's
 MORE = 0.1
+ABOUT = {
+    "size": "time and memory; a simulated annotator, no model was asked",
+    "propagation": "lines asked get their true labels; no model was asked",
+    "figure_7a": "lines asked get their true labels; no model was asked",
+    "noise": "a simulated annotator, wrong about 20 % of the lines; no model was asked",
+    "detectors": "true labels, and a simulated annotator, wrong about 20 % of the lines",
+}
 PARTS = ("propagation", "noise", "detectors", "size")
 RIGHT = ErrorModel()
 
@@ -210,7 +219,7 @@ def size(data: Path, parts, lines: int = 100_000) -> dict[str, Any]:
         log.write_bytes(b"\n".join(line.replace(b"\r", b" ") for line, _ in whole) + b"\n")
         truth |= {shown(line): label for line, label in
                   ((line.replace(b"\r", b" "), label) for line, label in whole)}  # fmt: skip
-        began = time.monotonic()
+        began, computed = time.monotonic(), time.process_time()
         who = Simulated(truth, ErrorModel(0.2, 0.2, 0.0))
         record = label_logs(Request(log, Path(folder) / "out"), who, who.name)
     return {
@@ -219,8 +228,24 @@ def size(data: Path, parts, lines: int = 100_000) -> dict[str, Any]:
         "asked": record["calls"],
         "clusters": record["clusters"],
         "seconds": round(time.monotonic() - began, 1),
+        "processor_seconds": round(time.process_time() - computed, 1),
         "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
+
+
+def keep(folder: Path | None, name: str, rows: object) -> None:
+    """Write a part into the results; the other parts stay as they were."""
+    path = (folder or RESULTS) / "alpha.json"
+    before = json.loads(path.read_text("utf-8"))["parts"] if path.is_file() else {}
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    part = {
+        "of": ABOUT[name],
+        "command": public_command(),
+        "measured": today,
+        "load_average": machine_facts()["load_average"],
+        "rows": rows,
+    }
+    write_result("alpha", {"parts": before | {name: part}}, folder)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -236,31 +261,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--only", default=",".join(PARTS))
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--results", type=Path, help="write the results elsewhere")
     given = parser.parse_args()
     wanted = given.only.split(",")
     parts = samples.read_samples(given.data, ROOT / "labels" / "loghub_llm.tsv")
     if not parts:
         sys.exit(f"{given.data}: no labelled data; give --data")
     encode = Cached()
-    out: dict[str, Any] = {}
     if "size" in wanted:  # first: the peak of memory is to be its own
-        out["size"] = size(given.data, parts)
-        print("## 100,000 lines end to end\n\n" + table([out["size"]]), flush=True)
+        rows = size(given.data, parts)
+        print("## 100,000 lines end to end\n\n" + table([rows]), flush=True)
+        keep(given.results, "size", rows)
     if "propagation" in wanted:
-        out["propagation"] = propagation(encode, parts)
-        print("## Propagation of true labels\n\n" + table(out["propagation"]), flush=True)
-        out["figure_7a"] = figure_7a(encode, parts)
-        print("## Fig. 7a, true labels\n\n" + table(out["figure_7a"]), flush=True)
+        rows = propagation(encode, parts)
+        print("## Propagation of true labels\n\n" + table(rows), flush=True)
+        keep(given.results, "propagation", rows)
+        rows = figure_7a(encode, parts)
+        print("## Fig. 7a, true labels\n\n" + table(rows), flush=True)
+        keep(given.results, "figure_7a", rows)
     if "noise" in wanted:
-        out["noise"] = noise(encode, parts)
+        rows = noise(encode, parts)
         title = "## Simulated annotator, 20 % errors (a simulation)\n\n"
-        print(title + table(out["noise"]), flush=True)
+        print(title + table(rows), flush=True)
+        keep(given.results, "noise", rows)
     if "detectors" in wanted:
-        out["detectors"] = detectors(encode, parts)
-        print("## Detectors (Table III)\n\n" + table(out["detectors"]), flush=True)
-    if given.json:
-        given.json.write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")
+        rows = detectors(encode, parts)
+        print("## Detectors (Table III)\n\n" + table(rows), flush=True)
+        keep(given.results, "detectors", rows)
 
 
 if __name__ == "__main__":

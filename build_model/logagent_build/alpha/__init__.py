@@ -8,9 +8,10 @@
       refinement           few-shot examples from the errors on a validation set (§IV-B3)
       voting               majority vote and propagation (Algorithm 1, lines 14-18; Eq. 4)
       curves               ε curve and misclassified counts (Fig. 7)
+      plane                the templates in a plane by t-SNE (Fig. 2)
       features, detectors  semantic and TF-IDF features; SVM, LR, others (§IV-C1)
       tables               the paper's Tables II and III on the labelled data that are there
-    explain              root-cause reports of an agent's alerts (§IV-C2, Fig. 5)
+    explain              root-cause reports (§IV-C2, Fig. 5) of the groups that alerts reads
     review, review_page  what was labelled and why, to be looked at and corrected
     corrections          labels by people, from the review page into any later run
     simulated            a labeller that errs in a stated way, for measurement and tests

@@ -1,50 +1,51 @@
-"""`logagent-build alpha`, `review` and `explain`: from files to files.
+"""`logagent-build alpha` and `review`: from files to files.
 
-    alpha    logs → labels.tsv, record.json, clusters.json, review.html, elbow.svg, silhouette.svg
+    alpha    logs → labels.tsv, record.json, clusters.json, review.html, plots (*.svg)
     review   clusters.json → review.html
-    explain  alerts.jsonl → report as Markdown, JSON or HTML
 
 Guarantees: files are replaced when the work is done, never half written; the record says how every
-label came about, and whether a simulation was asked. Whatever a labeller raises comes through:
-with a store of answers behind it, the same command goes on.
+label came about, how many lines were asked for what, and whether a simulation was asked. Whatever a
+labeller raises comes through: with a store of answers behind it, the same command goes on.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from logagent import files
-from logagent.paths import SourceProblem
-from logagent.sanitise import printable
-from logagent.sources import open_all
 
-from logagent_build.alpha import curves, explain_report
-from logagent_build.alpha.corrections import read_review
+from logagent_build.alpha import curves, plane
+from logagent_build.alpha.clusters import candidates, choose_k, cluster
+from logagent_build.alpha.corrections import read_review, template_key
 from logagent_build.alpha.embeddings import Encode, MiniLM, embed, with_words
-from logagent_build.alpha.explain import MOST_GROUPS, Ask, Prompt, explain, prompt, read_alerts
 from logagent_build.alpha.labeller import Example, LabelLines
 from logagent_build.alpha.labellers import read_labelled
-from logagent_build.alpha.loop import Settings, label_pool
+from logagent_build.alpha.loop import Labelled, Once, Settings, label_pool
 from logagent_build.alpha.pool import Pool, shown
-from logagent_build.alpha.refinement import SHOTS, Refined, refine
-from logagent_build.alpha.review import Place, Reviewable, apply, rows
+from logagent_build.alpha.refinement import SHOTS, TIMES, Refined, refine
+from logagent_build.alpha.review import UNSURE, Place, Reviewable, apply, rows
 from logagent_build.alpha.review_page import page
+from logagent_build.annotate.log_lines import Own, places
+from logagent_build.annotate.outputs import writable
 
-__all__ = ["FORMATS", "Request", "explain_alerts", "label_logs", "replies_of", "review_again"]
+__all__ = ["OUTPUTS", "Request", "label_logs", "review_again"]
 
-FORMATS = ("markdown", "json", "html")
 DEFAULT_SHARE, DEFAULT_MOST = 0.05, 1000
 """Lines asked by default: 5 % of the log, at most 1,000."""
-_PLOTS = ("elbow.svg", "silhouette.svg", "epsilon.svg")
-_OUTPUTS = ("labels.tsv", "record.json", "clusters.json", "review.html", *_PLOTS)
+REFINEMENT_CALLS = 600
+"""Lines asked by default to refine examples: 200 of the validation set, thrice."""
+_PLOTS = ("elbow.svg", "silhouette.svg", "epsilon.svg", "clusters.svg")
+OUTPUTS = ("labels.tsv", "record.json", "clusters.json", "review.html", *_PLOTS)
+"""Names of what is written into the folder."""
 Progress = Callable[[str, float], None]
 
 
@@ -63,12 +64,16 @@ class Request:
     propagation: str = "belief"
     validation: Path | None = None
     """Lines that people labelled: for refinement, and the ε curve."""
+    refinement_calls: int = REFINEMENT_CALLS
+    """Most lines asked to refine the examples, beside `calls`; 0: none."""
     batch: int | None = None
     """Lines of a turn, see `loop.Settings`."""
     review: Path | None = None
     """Corrections from the review page."""
     cache: Path | None = None
     seed: int = 0
+    own: Own = dataclasses.field(default_factory=Own)
+    """Files that are no logs, besides the outputs."""
 
 
 def label_logs(
@@ -77,18 +82,32 @@ def label_logs(
     name: str,
     *,
     encode: Encode | None = None,
+    bill: Callable[[], Mapping[str, Any]] = dict,
     progress: Progress = lambda _stage, _done: None,
     say: Callable[[str], None] = lambda _text: None,
 ) -> dict[str, Any]:
     """Label the lines of a file or folder by ALPHA; return the record.
+
+    Args:
+        request: what to label, and how.
+        labeller: whom to ask.
+        name: of the labeller, for the record.
+        encode: the sentence encoder; by default all-MiniLM-L6-v2.
+        bill: tells what was asked and paid, for the record.
+        progress: told of the stages.
+        say: told of files left out, and of the most that is going to be asked.
 
     Raises:
         OSError: a file cannot be read or written.
         ValueError: there are no lines, or a file of labels or corrections is malformed.
     """
     began = time.time()
-    lines, places = _read(request, say)
-    request.out.mkdir(parents=True, exist_ok=True)  # now: labels may cost money
+    for file in OUTPUTS:  # now: labels may cost money
+        writable(request.out / file)
+    corrections = read_review(request.review) if request.review else {}
+    validation = read_labelled(request.validation) if request.validation else []
+    left_out: Counter[str] = Counter()
+    lines, stood = _read(request, say, left_out)
     pool = Pool.of(lines)
     say(f"{len(lines):,} lines, {len(pool.templates):,} templates ({pool.reduction:.1%} fewer)")
     encoder = encode or MiniLM()
@@ -103,34 +122,37 @@ def label_logs(
     settings = Settings(
         calls, request.m, request.k, request.propagation, batch=request.batch, seed=request.seed
     )
-    validation = read_labelled(request.validation) if request.validation else []
-    refined = _refined(validation, encoder, labeller, request.seed)
+    drawn = _drawn(validation, request.refinement_calls, request.seed)
+    most = TIMES * len({shown(line) for line, _ in drawn})
+    say(
+        f"at most {settings.most:,} lines are asked"
+        + (f", and {most:,} more to refine examples ({len(drawn):,} lines thrice)" if most else "")
+    )
+    once = Once(labeller)
+    refined = _refined(drawn, encoder, once, request.seed)
     examples: Sequence[Example] = refined.examples if refined else ()
-    people = apply(pool, read_review(request.review)) if request.review else {}
+    people = apply(pool, corrections)
+    here = set(map(template_key, pool.templates))
+    elsewhere = {key: label for key, label in corrections.items() if key not in here}
     labelled = label_pool(
         pool, vectors, labeller, settings, examples=examples, reviewed=people, progress=progress
     )
-    plots = {}
-    if labelled.choice is not None:
-        plots = {
-            "elbow.svg": curves.elbow_plot(labelled.choice),
-            "silhouette.svg": curves.silhouette_plot(labelled.choice),
-        }
     swept = _epsilon(labelled, validation)
-    if swept:
-        note = name if name.startswith("simulated") else ""
-        plots["epsilon.svg"] = curves.epsilon_plot(swept, note)
-    seen = Reviewable.of(labelled, name, list(plots.values()))
+    plots = _plots(labelled, swept, vectors, request.seed, name)
+    seen = Reviewable.of(labelled, name, list(plots.values()), elsewhere)
     record = {
         "labeller": name,
         "simulation": name.startswith("simulated"),
         "settings": dataclasses.asdict(settings),
         "lines": len(lines),
+        "files_left_out": dict(left_out),
         "templates": len(pool.templates),
         "reduction": round(pool.reduction, 4),
         "clusters": labelled.clustering.k,
         "choice": dataclasses.asdict(labelled.choice) if labelled.choice else None,
         "calls": labelled.calls,
+        "refinement_calls": once.calls,
+        "calls_in_all": labelled.calls + once.calls,
         "anomalous_lines": int(labelled.of_lines.sum()),
         "doubtful_clusters": sum(each.doubtful for each in labelled.voted),
         "expected_wrong_lines": round(labelled.expected_wrong, 1),
@@ -138,55 +160,73 @@ def label_logs(
         "refinement": dataclasses.asdict(refined) if refined else None,
         "epsilon": [dataclasses.asdict(each) for each in swept],
         "seconds": round(time.time() - began, 1),
-    }
+    } | dict(bill())
     for file, svg in plots.items():
         files.replace(request.out / file, svg.encode())
     # Log lines may hold secrets: for the owner's eyes.
     files.replace(request.out / "clusters.json", seen.as_json().encode(), mode=0o600)
     files.replace(request.out / "review.html", page(seen).encode(), mode=0o600)
-    table = "".join(rows(labelled, places)).encode()
+    table = "".join(rows(labelled, stood)).encode()
     files.replace(request.out / "labels.tsv", table, mode=0o600)
     files.replace(request.out / "record.json", (json.dumps(record, indent=1) + "\n").encode())
     return record
 
 
-def _read(request: Request, say: Callable[[str], None]) -> tuple[list[bytes], list[Place]]:
+def _plots(
+    labelled: Labelled,
+    swept: Sequence[curves.Epsilon],
+    vectors: npt.NDArray[np.float32],
+    seed: int,
+    name: str,
+) -> dict[str, str]:
+    """Return the pictures there are, as SVG, by their files' names."""
+    note = name if name.startswith("simulated") else ""
+    found = {}
+    if labelled.choice is not None:
+        found["elbow.svg"] = curves.elbow_plot(labelled.choice)
+        found["silhouette.svg"] = curves.silhouette_plot(labelled.choice)
+    if swept:
+        found["epsilon.svg"] = curves.epsilon_plot(swept, note)
+    doubtful = labelled.wrong >= UNSURE
+    drawn = plane.plot(vectors, labelled.anomalous, doubtful, labelled.pool.count, seed, note)
+    if drawn:
+        found["clusters.svg"] = drawn
+    return found
+
+
+def _read(
+    request: Request, say: Callable[[str], None], left_out: Counter[str]
+) -> tuple[list[bytes], list[Place]]:
+    outputs = [request.out / name for name in OUTPUTS]
+    own = dataclasses.replace(request.own, outputs=[*request.own.outputs, *outputs])
     lines: list[bytes] = []
-    places: list[Place] = []
-    for line, place in _places(request, say):
-        lines.append(line)
-        places.append(place)
+    stood: list[Place] = []
+    for found in places(request.path, own, say, left_out):
+        lines.append(found.line)
+        stood.append(Place(found.file, found.number))
     if not lines:
         raise ValueError(f"{request.path}: no lines to label")
-    return lines, places
+    return lines, stood
 
 
-def _places(request: Request, say: Callable[[str], None]) -> Iterator[tuple[bytes, Place]]:
-    """Yield the lines of a file, or of all files of a folder, as the agent reads them."""
-
-    def told(trouble: SourceProblem) -> None:
-        say(printable(f"{trouble.source}: {trouble.message}"))
-
-    out = os.path.abspath(request.out)
-    for source in open_all([str(request.path)], on_problem=told):
-        name = os.path.abspath(source.name)
-        if os.path.dirname(name) == out and os.path.basename(name) in _OUTPUTS:
-            continue  # of an earlier run
-        folder = request.path.is_dir()
-        file = os.path.relpath(source.name, request.path) if folder else request.path.name
-        for block in source.blocks():
-            for number, line in enumerate(block.lines(), block.first_line):
-                if line:
-                    yield line, Place(file, number)
+def _drawn(
+    validation: Sequence[tuple[bytes, bool]], calls: int, seed: int
+) -> Sequence[tuple[bytes, bool]]:
+    """Return the lines that examples are refined with: as many as may be asked, drawn; or none."""
+    most = calls // TIMES
+    if min(len(validation), most) < 2 * SHOTS:
+        return []
+    if len(validation) <= most:
+        return validation
+    kept = np.random.default_rng(seed).permutation(len(validation))[:most]
+    return [validation[at] for at in np.sort(kept).tolist()]
 
 
 def _refined(
     validation: Sequence[tuple[bytes, bool]], encode: Encode, labeller: LabelLines, seed: int
 ) -> Refined | None:
-    """Refine few-shot examples if the validation set is large enough, with clusters of its own."""
-    from logagent_build.alpha.clusters import candidates, choose_k, cluster  # noqa: PLC0415
-
-    if len(validation) < 2 * SHOTS:
+    """Refine few-shot examples, if there are lines for it, with clusters of their own."""
+    if not validation:
         return None
     pool = Pool.of([line for line, _ in validation])
     vectors = with_words(embed(pool.templates, encode), pool.templates, seed)
@@ -197,7 +237,7 @@ def _refined(
     return refine(lines, [label for _, label in validation], of, labeller, seed=seed)
 
 
-def _epsilon(labelled: Any, validation: Sequence[tuple[bytes, bool]]) -> list[curves.Epsilon]:
+def _epsilon(labelled: Labelled, validation: Sequence[tuple[bytes, bool]]) -> list[curves.Epsilon]:
     """Sweep ε over the entries of the log that the validation set knows (Fig. 7b)."""
     if not validation:
         return []
@@ -227,72 +267,3 @@ def review_again(folder: Path) -> Path:
     target = folder / "review.html"
     files.replace(target, page(seen).encode(), mode=0o600)
     return target
-
-
-def explain_alerts(
-    alerts: Path,
-    ask: Ask | None,
-    name: str,
-    form: str,
-    *,
-    most: int = MOST_GROUPS,
-    say: Callable[[str], None] = lambda _text: None,
-) -> str:
-    """Return a root-cause report of an alert file.
-
-    Args:
-        alerts: JSON Lines of an agent.
-        ask: whom; None returns the prompts as JSON Lines instead: to ask by hand.
-        name: who answers, for the report.
-        form: one of `FORMATS`.
-        most: groups explained, gravest first.
-        say: told of what was left out.
-
-    Raises:
-        OSError, ValueError: the file cannot be read, or holds no alerts; or `form` is unknown.
-    """
-    if form not in FORMATS:
-        raise ValueError(f"format {form!r} is none of {', '.join(FORMATS)}")
-    groups = read_alerts(alerts, problem=say)
-    if len(groups) > most:
-        say(f"{len(groups):,} groups; the {most:,} gravest are explained")
-    if ask is None:
-        made = ((group.key, prompt(group)) for group in groups[:most])
-        return "".join(
-            json.dumps({"group": key, "system": each.system, "user": each.user}) + "\n"
-            for key, each in made
-        )
-    reports = explain(groups, ask, most=most)
-    write = {
-        "markdown": explain_report.as_markdown,
-        "json": explain_report.as_json,
-        "html": explain_report.as_html,
-    }
-    return write[form](reports, name)
-
-
-def replies_of(path: Path) -> Ask:
-    """Return an `Ask` that has the replies of a file: JSON Lines with ``group`` and ``reply``.
-
-    The other half of asking by hand: prompts out, replies in. Groups without one get none.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: a row is malformed; names file and line.
-    """
-    found: dict[str, str] = {}
-    for number, row in enumerate(path.read_text("utf-8", errors="replace").split("\n"), 1):
-        if not row.strip():
-            continue
-        try:
-            record = json.loads(row)
-            found[record["group"][:8]] = str(record["reply"])
-        except (KeyError, TypeError, ValueError, RecursionError):
-            raise ValueError(f"{path}:{number}: no JSON with a group and a reply") from None
-
-    def ask(prompts: Sequence[Prompt]) -> list[str | None]:
-        # A prompt names its group by the mark of its fences.
-        marks = [each.user.split("BEGIN ", 1)[1][:8] for each in prompts]
-        return [found.get(mark) for mark in marks]
-
-    return ask

@@ -26,6 +26,7 @@ from logagent_build.alpha.voting import propagate, vote
 __all__ = [
     "Epsilon",
     "Misclassified",
+    "drawing",
     "elbow_plot",
     "epsilon",
     "epsilon_plot",
@@ -33,6 +34,7 @@ __all__ = [
     "misclassified",
     "misclassified_plot",
     "silhouette_plot",
+    "svg",
 ]
 
 
@@ -143,34 +145,34 @@ def known_labels(lines: Sequence[bytes], truth: npt.NDArray[np.bool_]) -> dict[s
 
 def elbow_plot(choice: Choice) -> str:
     """Return Fig. 6a: inertia over k."""
-    figure, axes = _axes("Elbow", "clusters k", "inertia (WCSS)")
+    figure, axes = drawing("Elbow", "clusters k", "inertia (WCSS)")
     axes.plot(choice.tried, choice.inertia, marker="o", markersize=3)
     _marked(axes, choice)
-    return _svg(figure)
+    return svg(figure)
 
 
 def silhouette_plot(choice: Choice) -> str:
     """Return Fig. 6b: mean silhouette over k."""
-    figure, axes = _axes("Silhouette", "clusters k", "mean silhouette")
+    figure, axes = drawing("Silhouette", "clusters k", "mean silhouette")
     axes.plot(choice.tried, choice.silhouette, marker="o", markersize=3)
     _marked(axes, choice)
-    return _svg(figure)
+    return svg(figure)
 
 
 def epsilon_plot(curve: Sequence[Epsilon], note: str = "") -> str:
     """Return Fig. 7b. `note` is shown under the title, for example that labels are simulated."""
-    figure, axes = _axes(f"Flipping distance{note and chr(10)}{note}", "ε", "share of lines")
+    figure, axes = drawing(f"Flipping distance{note and chr(10)}{note}", "ε", "share of lines")
     at = [each.epsilon for each in curve]
     axes.plot(at, [each.accuracy for each in curve], label="accuracy", color="tab:blue")
     axes.plot(at, [each.coverage for each in curve], label="coverage", color="tab:green")
     axes.set_ylim(0, 1.02)
     axes.legend()
-    return _svg(figure)
+    return svg(figure)
 
 
 def misclassified_plot(curve: Sequence[Misclassified], note: str = "") -> str:
     """Return Fig. 7a. `note` is shown under the title."""
-    figure, axes = _axes(
+    figure, axes = drawing(
         f"Misclassified lines{note and chr(10)}{note}", "lines in the sample", "lines"
     )
     at = [each.lines for each in curve]
@@ -178,7 +180,7 @@ def misclassified_plot(curve: Sequence[Misclassified], note: str = "") -> str:
     axes.plot(at, [each.voted for each in curve], marker="s", label="majority vote")
     axes.plot(at, [each.belief for each in curve], marker="^", label="with belief")
     axes.legend()
-    return _svg(figure)
+    return svg(figure)
 
 
 def _marked(axes: Any, choice: Choice) -> None:
@@ -186,7 +188,8 @@ def _marked(axes: Any, choice: Choice) -> None:
     axes.legend()
 
 
-def _axes(title: str, x: str, y: str) -> tuple[Any, Any]:
+def drawing(title: str, x: str, y: str) -> tuple[Any, Any]:
+    """Return an empty figure of matplotlib, and its axes."""
     from matplotlib.figure import Figure  # noqa: PLC0415  # half a second to import
 
     figure = Figure(figsize=(5, 3.6), layout="constrained")
@@ -195,7 +198,8 @@ def _axes(title: str, x: str, y: str) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _svg(figure: Any) -> str:
+def svg(figure: Any) -> str:
+    """Return a figure as SVG, the same each time."""
     import matplotlib as mpl  # noqa: PLC0415
 
     out = io.StringIO()

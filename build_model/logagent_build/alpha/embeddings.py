@@ -122,7 +122,9 @@ def with_words(vectors: Vectors, templates: Sequence[bytes], seed: int = 0) -> V
     width = min(_WORDS, table.shape[0] - 1, table.shape[1] - 1)
     if width < 1:
         return vectors
-    with threadpool_limits(1):  # sums over threads come in another order
+    # One thread: sums over threads come in another order. Words that all rows share have no
+    # variance, which scikit-learn divides by for a figure that is not used.
+    with threadpool_limits(1), np.errstate(divide="ignore", invalid="ignore"):
         words = TruncatedSVD(width, random_state=seed).fit_transform(table)
     both = np.hstack([vectors, words.astype(np.float32)])
     length = np.linalg.norm(both, axis=1, keepdims=True)

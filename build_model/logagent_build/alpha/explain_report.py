@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from logagent.sanitise import printable
@@ -29,8 +29,16 @@ pre b { color: #b33 }
 _NO_REPLY = "no explanation could be had"
 
 
-def as_json(reports: Sequence[Explained], annotator: str) -> str:
-    """Return the reports as one JSON document, with who wrote them."""
+def as_json(
+    reports: Sequence[Explained], annotator: str, about: Mapping[str, Any] | None = None
+) -> str:
+    """Return the reports as one JSON document, with who wrote them, and what is to be said of it.
+
+    Args:
+        reports: of the groups.
+        annotator: who wrote them.
+        about: further fields: the prompt, what was paid.
+    """
     rows: list[dict[str, Any]] = []
     for each in reports:
         group = each.group
@@ -56,7 +64,8 @@ def as_json(reports: Sequence[Explained], annotator: str) -> str:
                 "shortened": each.shortened,
             }
         )
-    return json.dumps({"annotator": printable(annotator), "reports": rows}, indent=1) + "\n"
+    head = {"annotator": printable(annotator)} | dict(about or {})
+    return json.dumps(head | {"reports": rows}, indent=1) + "\n"
 
 
 def as_markdown(reports: Sequence[Explained], annotator: str) -> str:

@@ -67,6 +67,11 @@ class Settings:
         if self.calls < 4 or self.m < 1 or (self.batch is not None and self.batch < 1):
             raise ValueError("calls: at least 4; m and batch: at least 1")
 
+    @property
+    def most(self) -> int:
+        """Lines that are asked at most."""
+        return self.calls if self.propagation == "paper" else min(self.calls, MOST_VOTES // 2)
+
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
@@ -148,7 +153,7 @@ def label_pool(
     ask = Once(labeller)
     people = dict(reviewed or {})
     paper = settings.propagation == "paper"
-    calls = settings.calls if paper else min(settings.calls, MOST_VOTES // 2)
+    calls = settings.most
     first = calls if paper else max(2, calls // 2)
     choice, k = _k(vectors, pool, settings, first, progress)
     found = cluster(vectors, pool.count, k, seed=settings.seed)

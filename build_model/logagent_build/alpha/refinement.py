@@ -21,10 +21,12 @@ import numpy.typing as npt
 
 from logagent_build.alpha.labeller import Example, LabelLines
 
-__all__ = ["Refined", "refine"]
+__all__ = ["SHOTS", "TIMES", "Refined", "refine"]
 
 SHOTS = 8
 """Examples of the first, random prompt; the paper does not say how many."""
+TIMES = 3
+"""How often the whole set is asked, at most: a bound of the cost."""
 ADDED = 4
 """Most examples that step 2 adds: "a small number"."""
 
@@ -59,7 +61,7 @@ def refine(
         lines: the validation set, as a labeller sees them; at least twice `shots`.
         labels: theirs, by people.
         clusters: cluster of each line.
-        labeller: whom to ask; it is asked the whole set three times.
+        labeller: whom to ask; it is asked the whole set `TIMES` times at most.
         shots: examples of the first prompt, about half of each class where there are enough.
         added: most examples that step 2 adds.
         seed: of the random choice.

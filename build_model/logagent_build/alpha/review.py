@@ -72,9 +72,17 @@ class Reviewable:
     entries: tuple[Entry, ...]
     plots: tuple[str, ...] = ()
     """SVG of our own making; not kept in the file."""
+    elsewhere: tuple[tuple[str, bool], ...] = ()
+    """Corrections that were given for templates this log does not have; exported again."""
 
     @classmethod
-    def of(cls, labelled: Labelled, annotator: str, plots: Sequence[str] = ()) -> Reviewable:
+    def of(
+        cls,
+        labelled: Labelled,
+        annotator: str,
+        plots: Sequence[str] = (),
+        elsewhere: Mapping[str, bool] | None = None,
+    ) -> Reviewable:
         """Take it from a labelling; `annotator` says so if it is a simulation."""
         pool = labelled.pool
         votes: dict[int, str] = {}
@@ -99,13 +107,15 @@ class Reviewable:
             )
             for at, template in enumerate(pool.templates)
         )
-        return cls(annotator, labelled.calls, entries, tuple(plots))
+        kept = tuple(sorted((elsewhere or {}).items()))
+        return cls(annotator, labelled.calls, entries, tuple(plots), kept)
 
     def as_json(self) -> str:
         """Return it as a file's content."""
         rows = [dataclasses.astuple(each) for each in self.entries]
         head = {"format": _KEPT, "annotator": self.annotator, "calls": self.calls}
-        return json.dumps(head | {"entries": rows}, separators=(",", ":")) + "\n"
+        kept = {"entries": rows, "elsewhere": dict(self.elsewhere)}
+        return json.dumps(head | kept, separators=(",", ":")) + "\n"
 
     @classmethod
     def read(cls, path: Path) -> Reviewable:
@@ -135,8 +145,12 @@ class Reviewable:
                     "entries"
                 ]
             )
-            return cls(printable(str(content["annotator"])), int(content["calls"]), entries)
-        except (KeyError, OverflowError, TypeError, ValueError):
+            kept = tuple(
+                (_key(key), bool(label)) for key, label in content.get("elsewhere", {}).items()
+            )
+            annotator, calls = printable(str(content["annotator"])), int(content["calls"])
+            return cls(annotator, calls, entries, (), kept)
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             raise ValueError(f"{path}: not of the format {_KEPT!r}; run alpha again") from None
 
 

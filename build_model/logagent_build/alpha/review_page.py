@@ -1,7 +1,8 @@
 """A self-contained page to look at clusters, representatives, labels, votes and doubts.
 
 Labels can be changed, of a cluster or of single templates; the page exports the changes as a file
-of corrections (`review`), which a later run reads; those that this run had read are in it again.
+of corrections (`review`), which a later run reads; those that this run had read are in it again,
+also those for templates that this log does not have.
 Guarantees: log text is printable and escaped and stands in elements only, never in script or
 attributes; the page loads nothing and sends nothing, which its content security policy forbids
 besides; its one script is constant, named there by hash. Bounded: at most
@@ -47,6 +48,10 @@ for (const one of document.querySelectorAll("section"))
     const [key, was, reviewed] = pair.split(":");
     if (reviewed) earlier.set(key, Number(was));
   }
+for (const pair of document.getElementById("export").dataset.elsewhere.split(" ").filter(Boolean)) {
+  const [key, label] = pair.split(":");
+  earlier.set(key, Number(label));
+}
 function set(key, value, was) {
   if (value === was) edits.delete(key); else edits.set(key, Number(value));
   document.getElementById("changes").textContent = edits.size + " changes";
@@ -95,6 +100,7 @@ def page(seen: Reviewable) -> str:
     digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     lines = sum(entry.lines for entry in seen.entries)
+    elsewhere = " ".join(f"{key}:{int(label)}" for key, label in seen.elsewhere)
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><title>Review of labels</title>",
         f'<meta http-equiv=Content-Security-Policy content="{policy}">',
@@ -103,7 +109,8 @@ def page(seen: Reviewable) -> str:
         f"clusters, {seen.calls:,} lines asked of {html.escape(printable(seen.annotator))}; about "
         f"{_expected(seen.entries):,.0f} lines expected to be wrong.</p>",
         f"<div class=plots>{''.join(seen.plots)}</div>",
-        "<header><button id=export>Export corrections</button> <b id=changes>0 changes</b> "
+        f'<header><button id=export data-elsewhere="{elsewhere}">Export corrections</button> '
+        "<b id=changes>0 changes</b> "
         "<label><input type=checkbox id=only> doubtful clusters only</label></header>",
     ]
     parts += [_section(number, clusters[number]) for number in order]

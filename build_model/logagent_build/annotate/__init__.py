@@ -1,6 +1,6 @@
 """Labels from language models: asking them, paying once, and believing no reply too easily.
 
-    label_command        `logagent-build label`; log_lines reads its files
+    label_command        `logagent-build label`; log_lines reads its files, outputs tries to write
     labelling, guard     lines in, labels out; checks, asks again
       composing            which lines share a prompt, and what it says
       prompt_files         versioned prompts (prompts/*.toml)

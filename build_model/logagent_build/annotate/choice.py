@@ -21,13 +21,13 @@ from logagent.errors import ConfigError
 from logagent_build.annotate import budget as money
 from logagent_build.annotate.batch import BatchFiles
 from logagent_build.annotate.courier import Courier
-from logagent_build.annotate.log_lines import labelled
+from logagent_build.annotate.log_lines import Own, labelled
 from logagent_build.annotate.protocol import Annotator
 from logagent_build.annotate.recorded import Nothing, Recorded, Store
 from logagent_build.annotate.simulated import ErrorModel, Simulated
 from logagent_build.annotate.wire import Dialect
 
-__all__ = ["Choice", "Opened", "opened"]
+__all__ = ["Choice", "Opened", "opened", "own_files"]
 
 _THINKING = re.compile(r"(?:o\d|gpt-5)(?:\b|-)")  # OpenAI's, which refuse a temperature
 _OWN_KEY = "LOGAGENT_API_KEY"
@@ -56,6 +56,24 @@ class Choice:
     key_file: Path | None = None
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Further fields of `endpoint.Settings`."""
+
+
+def own_files(choice: Choice, outputs: Sequence[Path], inputs: Sequence[Path | None]) -> Own:
+    """Return which files are the labelling's own, and no logs.
+
+    Args:
+        choice: its files are among them; those of a simulation, too.
+        outputs: further ones that are written.
+        inputs: further ones that are read; None is none.
+    """
+    kind, _, rest = choice.who.partition(":")
+    named = Path(rest.partition(",")[0]) if kind in ("simulated", "labels", "recorded") else None
+    read = (*choice.responses, choice.prices, choice.key_file, named, *inputs)
+    return Own(
+        (*outputs, choice.store),
+        [path for path in read if path is not None],
+        Path(rest) if kind == "batch" else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from logagent.sanitise import printable
 from logagent_build.alpha.corrections import read_review, template_key
 from logagent_build.annotate import budget as money
 from logagent_build.annotate import prompt_files
-from logagent_build.annotate.choice import Choice, opened
+from logagent_build.annotate.choice import Choice, opened, own_files
 from logagent_build.annotate.labelling import (
     Example,
     Label,
@@ -37,6 +37,7 @@ from logagent_build.annotate.labelling import (
     label,
 )
 from logagent_build.annotate.log_lines import Place, labelled, places
+from logagent_build.annotate.outputs import writable
 from logagent_build.annotate.protocol import Annotator, Prompt
 
 __all__ = ["Request", "Shown", "run"]
@@ -80,7 +81,10 @@ def run(
     prompt = prompt_files.load(request.prompt)
     few_shot = [Example(*row) for row in labelled(request.examples)] if request.examples else []
     people = read_review(request.review) if request.review else {}
-    found = list(places(request.path, request.out, say))
+    writable(request.out)
+    left_out: Counter[str] = Counter()
+    own = own_files(request.choice, [request.out], [request.examples, request.review])
+    found = list(places(request.path, own, say, left_out))
     if not found:
         raise ConfigError(f"{request.path}: no lines to label")
     masked = templates([place.line for place in found]).templates
@@ -127,6 +131,7 @@ def run(
         account.refresh()
         record = _record(request, prompt, annotator, account, counts) | {
             "lines": len(found),
+            "files_left_out": dict(left_out),
             "templates": len(first),
             "reviewed_templates": len(known),
             "labels": dict(Counter(_shown(each) for each in decided.values())),

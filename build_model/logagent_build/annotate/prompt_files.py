@@ -26,11 +26,27 @@ _NEEDS = {
     "label": frozenset({"lines"}),
     "calibrate": frozenset({"lines"}),
     "explain": frozenset({"lines", "category", "context"}),
+    "synthesize": frozenset({"system"}),
+    "sequence": frozenset({"sequence", "information"}),
+    "describe": frozenset({"lines"}),
 }
 _KNOWS = {
     "label": frozenset({"lines", "examples"}),
     "calibrate": frozenset({"lines", "examples", "sequence"}),
-    "explain": frozenset({"lines", "category", "context"}),
+    "explain": frozenset({"lines", "category", "context", "seen"}),
+    "synthesize": frozenset(
+        {"system", "count", "components", "situation", "categories", "lengths", "known"}
+    ),
+    "sequence": frozenset({"sequence", "information", "examples"}),
+    "describe": frozenset({"lines"}),
+}
+_ANSWERS = {  # forms of a reply that go with a purpose
+    "label": ("json", "lines"),
+    "calibrate": ("json", "lines"),
+    "explain": ("text",),
+    "synthesize": ("json", "lines"),
+    "sequence": ("word",),
+    "describe": ("text",),
 }
 
 
@@ -41,7 +57,8 @@ class PromptFile:
     name: str
     version: int
     purpose: str
-    """``label``, ``calibrate`` (a label of one line, with evidence) or ``explain``."""
+    """``label``, ``calibrate`` (one line, with evidence), ``explain``, ``synthesize``,
+    ``sequence`` (a sequence of events) or ``describe`` (templates)."""
     source: str
     """Where it comes from, for those who compare."""
     system: str
@@ -50,7 +67,7 @@ class PromptFile:
     temperature: float
     """Of the first try, in [0, 2]."""
     answer: str
-    """``json``, ``lines`` or ``text``: form of the reply."""
+    """``json``, ``lines``, ``text`` or ``word``: form of the reply."""
     thoughts: tuple[str, ...]
     """Names of what the reply holds before its labels, in order, such as ``reasoning``."""
     marker: str
@@ -68,8 +85,8 @@ class PromptFile:
 
     @property
     def schema(self) -> Mapping[str, Any] | None:
-        """JSON schema of replies, or None if they are no JSON."""
-        if self.answer != "json":
+        """JSON schema of replies with labels, or None if they are no JSON, or hold none."""
+        if self.answer != "json" or self.purpose != "label":
             return None
         row: dict[str, Any] = {"id": {"type": "string"}}
         if self.reasons:
@@ -171,10 +188,13 @@ def _values(raw: Mapping[str, Any]) -> list[str]:
         problems.append(f"few_shot: {raw['few_shot']!r} is neither of required, optional, none")
     elif (raw["few_shot"] != "none") != ("examples" in places):
         problems.append("few_shot: examples need a place {examples}, and the other way round")
-    if raw["answer"] not in ("json", "lines", "text"):
-        problems.append(f"answer: {raw['answer']!r} is neither of json, lines, text")
-    if (raw["answer"] == "text") != (raw["purpose"] == "explain"):
-        problems.append("answer: text goes with explain, json and lines go with labels")
+    if raw["answer"] not in ("json", "lines", "text", "word"):
+        problems.append(f"answer: {raw['answer']!r} is neither of json, lines, text, word")
+    elif raw["answer"] not in _ANSWERS[raw["purpose"]]:
+        problems.append(
+            "answer: text goes with explain and describe, json and lines go with label, "
+            "calibrate and synthesize, word with sequence"
+        )
     if not 0 <= raw["temperature"] <= 2:
         problems.append("temperature: not in [0, 2]")
     if raw["version"] < 1 or raw["tokens_per_line"] < 0 or raw["tokens_fixed"] < 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -32,8 +32,10 @@ __all__ = [
     "LEXICON",
     "app",
     "bars",
+    "bars_and_spending",
     "exit_codes",
     "need",
+    "paid",
     "reported",
     "say",
     "spending",
@@ -79,19 +81,30 @@ def exit_codes() -> Iterator[None]:
 
 
 @contextmanager
-def spending() -> Iterator[Any]:
+def spending(what: str = "labelling") -> Iterator[Any]:
     """Show on a terminal how many prompts are answered, and what they cost so far."""
     console = Console(stderr=True)
     columns = (*Progress.get_default_columns(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        bar = bars.add_task("labelling", total=None)
+        bar = bars.add_task(what, total=None)
 
         def shown(done: int, known: int, account: Any) -> None:
-            tokens = account.input_tokens + account.output_tokens
-            paid = f"{tokens:,} tokens" if account.dollars is None else f"${account.dollars:.4f}"
-            bars.update(bar, completed=done, total=known, description=f"labelling, {paid}")
+            said = f"{what}, {_paid(account)}"
+            bars.update(bar, completed=done, total=known, description=said)
 
         yield shown
+
+
+def paid(bill: Mapping[str, Any]) -> str:
+    """Return what was paid, of a record, for people."""
+    tokens = bill["input_tokens"] + bill["output_tokens"]
+    dollars = "price not known" if bill["dollars"] is None else f"${bill['dollars']:.4f}"
+    return f"paid in all runs: {bill['requests']:,} requests, {tokens:,} tokens, {dollars}"
+
+
+def _paid(account: Any) -> str:
+    tokens = account.input_tokens + account.output_tokens
+    return f"{tokens:,} tokens" if account.dollars is None else f"${account.dollars:.4f}"
 
 
 def stages() -> ModuleType:
@@ -100,13 +113,13 @@ def stages() -> ModuleType:
     return importlib.import_module("logagent_build.pipeline")  # torch: only when a command runs
 
 
-def need(modules: tuple[str, ...]) -> None:
+def need(modules: tuple[str, ...], extra: str = "build") -> None:
     """Leave with the name of the extra if modules of it are missing."""
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
         typer.echo(
             f"logagent-build needs {', '.join(missing)}: "
-            "install the extra with  pip install 'logagent[build]'",
+            f"install the extra with  pip install 'logagent[{extra}]'",
             err=True,
         )
         raise typer.Exit(2)
@@ -125,6 +138,13 @@ def reported() -> Iterator[None]:
 @contextmanager
 def bars() -> Iterator[pipeline.Progress]:
     """Show bars on standard error, one for each name told."""
+    with bars_and_spending() as (told, _):
+        yield told
+
+
+@contextmanager
+def bars_and_spending() -> Iterator[tuple[pipeline.Progress, Any]]:
+    """Show bars on standard error, one for each name told, and one of prompts and their cost."""
     bars: dict[str, TaskID] = {}
     columns = (*Progress.get_default_columns(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as shown:
@@ -134,4 +154,10 @@ def bars() -> Iterator[pipeline.Progress]:
                 bars[name] = shown.add_task(name, total=1.0)
             shown.update(bars[name], completed=done)
 
-        yield told
+        def spent(done: int, known: int, account: Any) -> None:
+            if "prompts" not in bars:
+                bars["prompts"] = shown.add_task("prompts", total=known)
+            said = f"prompts, {_paid(account)}"
+            shown.update(bars["prompts"], completed=done, total=known, description=said)
+
+        yield told, spent

@@ -5,36 +5,59 @@ from __future__ import annotations
 import importlib
 import json
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from logagent import files
 
-from logagent_build.cli.base import ALPHA_EXTRA, CACHE, app, bars, exit_codes, need, reported, say
+from logagent_build.annotate.errors import AnnotatorError
+from logagent_build.annotate.outputs import writable
+from logagent_build.cli.base import (
+    ALPHA_EXTRA,
+    CACHE,
+    app,
+    bars_and_spending,
+    exit_codes,
+    need,
+    paid,
+    reported,
+    say,
+    spending,
+)
 from logagent_build.cli.options import (
+    CONCURRENCY,
+    PATIENCE,
+    TIMEOUT,
+    AnnotatorOption,
     BudgetOption,
     CacheOption,
+    ConcurrencyOption,
     KeyEnvOption,
     KeyFileOption,
     ModelOption,
+    PathArgument,
+    PatienceOption,
     PricesOption,
+    PromptOption,
+    RequestsOption,
     ResponsesOption,
+    SeedOption,
+    StreamOption,
+    ThinkingOption,
+    TimeoutOption,
+    TokensOption,
+    endpoint,
 )
 
 
 @app.command()
 def alpha(
-    path: Annotated[Path, typer.Argument(help="Log file, or folder of logs.")],
+    path: PathArgument,
     *,
-    annotator: Annotated[
-        str,
-        typer.Option(
-            help="http(s)://HOST/v1, batch:REQUESTS.jsonl, recorded:STORE.sqlite, labels:FILE "
-            "(known labels), or simulated:FILE[,normal=RATE,anomalous=RATE,template=SHARE,seed=N]."
-        ),
-    ],
+    annotator: AnnotatorOption,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")],
     calls: Annotated[
         int | None, typer.Option(min=4, help="Most lines asked; by default 5 %, at most 1,000.")
@@ -57,41 +80,38 @@ def alpha(
         Path | None,
         typer.Option(help="Lines labelled by people (0 or 1, a tab, the line): refines examples."),
     ] = None,
+    refinement_calls: Annotated[
+        int,
+        typer.Option(min=0, help="Most lines asked for that, besides --calls; 0: none are."),
+    ] = 600,
     review: Annotated[
         Path | None, typer.Option(help="Corrections exported from the review page.")
     ] = None,
     cache: CacheOption = CACHE,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    prompt: Annotated[
-        str, typer.Option(help="Name of a prompt, or a .toml of yours.")
-    ] = "logprompt",
+    seed: SeedOption = 0,
+    prompt: PromptOption = "logprompt",
     model: ModelOption = "",
     budget: BudgetOption = None,
     prices: PricesOption = None,
     responses: ResponsesOption = None,
     key_env: KeyEnvOption = None,
     key_file: KeyFileOption = None,
+    concurrency: ConcurrencyOption = CONCURRENCY,
+    requests_per_minute: RequestsOption = 0,
+    tokens_per_minute: TokensOption = 0,
+    timeout: TimeoutOption = TIMEOUT,
+    patience: PatienceOption = PATIENCE,
+    stream: StreamOption = False,
+    thinking_tokens: ThinkingOption = 0,
 ) -> None:
     """Label logs by ALPHA: cluster, ask about a few lines, propagate; see docs/alpha.md.
 
-    Stopped anywhere, the same command goes on.
+    Stopped anywhere, the same command goes on. Exit codes: as of `label`.
     """
     need(ALPHA_EXTRA)
+    need(("openai",) if annotator.startswith("http") else ())
     command = importlib.import_module("logagent_build.alpha.command")
     asking = importlib.import_module("logagent_build.alpha.asking")
-    request = command.Request(
-        path,
-        out,
-        calls,
-        representatives,
-        clusters,
-        propagation,
-        validation,
-        turn,
-        review,
-        cache,
-        seed,
-    )
     who = asking.Who(
         annotator,
         Path(f"{os.path.abspath(out)}.replies.sqlite"),  # beside it, even if it is "."
@@ -102,9 +122,32 @@ def alpha(
         responses or (),
         key_env,
         key_file,
+        endpoint(
+            concurrency, requests_per_minute, tokens_per_minute, timeout, patience, stream=stream
+        ),
+        thinking_tokens,
     )
-    with exit_codes(), bars() as progress, asking.labeller(who, say) as (labeller, name):
-        record = command.label_logs(request, labeller, name, progress=progress, say=say)
+    request = command.Request(
+        path,
+        out,
+        calls,
+        representatives,
+        clusters,
+        propagation,
+        validation,
+        refinement_calls,
+        turn,
+        review,
+        cache,
+        seed,
+        asking.own_files(who, (), (validation, review)),
+    )
+    with (
+        exit_codes(),
+        bars_and_spending() as (progress, shown),
+        asking.labeller(who, say, shown) as (labeller, name, bill),
+    ):
+        record = command.label_logs(request, labeller, name, bill=bill, progress=progress, say=say)
     for long in ("choice", "epsilon", "refinement"):
         del record[long]
     typer.echo(json.dumps(record, indent=1))
@@ -142,6 +185,7 @@ def explain(
     ] = None,
     most: Annotated[int, typer.Option(min=1, help="Groups explained, gravest first.")] = 100,
     name: Annotated[str, typer.Option(help="Who replied, for the report.")] = "replies of a file",
+    prompt: PromptOption = "root-cause",
     store: Annotated[
         Path | None, typer.Option(help="Replies paid for; by default ALERTS.replies.sqlite.")
     ] = None,
@@ -151,29 +195,62 @@ def explain(
     responses: ResponsesOption = None,
     key_env: KeyEnvOption = None,
     key_file: KeyFileOption = None,
+    concurrency: ConcurrencyOption = CONCURRENCY,
+    requests_per_minute: RequestsOption = 0,
+    tokens_per_minute: TokensOption = 0,
+    timeout: TimeoutOption = TIMEOUT,
+    patience: PatienceOption = PATIENCE,
+    stream: StreamOption = False,
+    thinking_tokens: ThinkingOption = 0,
 ) -> None:
-    """Explain an agent's alerts: root causes and recommendations for each group of them."""
-    command = importlib.import_module("logagent_build.alpha.command")
+    """Explain an agent's alerts: root causes and recommendations for each group of them.
+
+    Exit codes: as of `label`; 69 also if no group had a reply, with the report written.
+    """
+    need(("openai",) if annotator is not None and annotator.startswith("http") else ())
+    command = importlib.import_module("logagent_build.alpha.explain_command")
+    asking = importlib.import_module("logagent_build.alpha.asking")
     with exit_codes(), ExitStack() as stack:
         if sum((prompts, replies is not None, annotator is not None)) != 1:
             raise ValueError("explain: give one of --annotator, --prompts and --replies FILE")
+        if output is not None:
+            writable(output)
         ask = None if replies is None else command.replies_of(replies)
+        bill: Callable[[], dict[str, Any]] = dict
         if annotator is not None:
-            asking = importlib.import_module("logagent_build.alpha.asking")
             who = asking.Who(
                 annotator,
                 store or alerts.with_name(alerts.name + ".replies.sqlite"),
                 model,
-                budget=budget,
-                prices=prices,
-                responses=responses or (),
-                key_env=key_env,
-                key_file=key_file,
+                prompt,
+                budget,
+                prices,
+                responses or (),
+                key_env,
+                key_file,
+                endpoint(
+                    concurrency,
+                    requests_per_minute,
+                    tokens_per_minute,
+                    timeout,
+                    patience,
+                    stream=stream,
+                ),
+                thinking_tokens,
             )
-            ask, name = stack.enter_context(asking.explainer(who, say))
-        text = command.explain_alerts(alerts, ask, name, form, most=most, say=say)
+            shown = stack.enter_context(spending("explaining"))
+            ask, name, bill = stack.enter_context(asking.explainer(who, say, shown))
+        report = command.explain_alerts(
+            alerts, ask, name, form, file=prompt, most=most, bill=bill, say=say
+        )
         if output is None:
-            typer.echo(text, nl=False)
+            typer.echo(report.text, nl=False)
         else:
             # It holds log lines: for its owner alone, as the tables of labels are.
-            files.replace(output, text.encode(), 0o600)
+            files.replace(output, report.text.encode(), 0o600)
+        if annotator is not None:
+            say(paid(bill()["paid"]))
+        if report.asked and not report.answered:
+            raise AnnotatorError(
+                f"none of {report.asked:,} groups had a reply: the report has no causes"
+            )

@@ -12,71 +12,63 @@ from logagent.bundle import DEFAULT_BUNDLE
 
 from logagent_build.cli.base import LABELS, app, exit_codes, need, say, spending
 from logagent_build.cli.options import (
+    CONCURRENCY,
+    PATIENCE,
+    TIMEOUT,
     BudgetOption,
+    ConcurrencyOption,
+    EstimateOption,
+    ExamplesOption,
+    IsolationOption,
     KeyEnvOption,
     KeyFileOption,
+    LabellerOption,
     LabelsOption,
+    LinesPerPromptOption,
     ModelOption,
+    PathArgument,
+    PatienceOption,
     PricesOption,
+    PromptOption,
+    RequestsOption,
     ResponsesOption,
+    StoreOption,
+    StreamOption,
+    ThinkingOption,
+    TimeoutOption,
+    TokensOption,
+    VotesOption,
+    endpoint,
 )
 
 
 @app.command(name="label")
 def label_lines(
-    path: Annotated[Path, typer.Argument(help="Log file, or folder of logs.")],
+    path: PathArgument,
     *,
-    annotator: Annotated[
-        str,
-        typer.Option(
-            help="http(s)://HOST/v1, batch:REQUESTS.jsonl, recorded:STORE.sqlite, or "
-            "simulated:LABELLED.tsv[,normal=RATE,anomalous=RATE,template=SHARE,ask=SHARE,seed=N]."
-        ),
-    ],
+    annotator: LabellerOption,
     out: Annotated[Path, typer.Option("--out", "-o", help="Table of labels to write.")],
-    model: Annotated[str, typer.Option(help="Model to ask for, as the endpoint names it.")] = "",
-    prompt: Annotated[
-        str, typer.Option(help="Name of a prompt, or a .toml of yours.")
-    ] = "logprompt",
-    examples: Annotated[
-        Path | None, typer.Option(help="Labelled lines for the prompt: 0 or 1, a tab, the line.")
-    ] = None,
-    votes: Annotated[int, typer.Option(min=1, help="Answers for each line.")] = 1,
-    lines_per_prompt: Annotated[int, typer.Option(min=1, help="Lines asked together.")] = 20,
-    thinking_tokens: Annotated[
-        int, typer.Option(min=0, help="Longer replies, for models that think before they answer.")
-    ] = 0,
-    isolation: Annotated[
-        str, typer.Option(help="Keeping lines from each other: alone, checked or trusted.")
-    ] = "checked",
+    model: ModelOption = "",
+    prompt: PromptOption = "logprompt",
+    examples: ExamplesOption = None,
+    votes: VotesOption = 1,
+    lines_per_prompt: LinesPerPromptOption = 20,
+    thinking_tokens: ThinkingOption = 0,
+    isolation: IsolationOption = "checked",
     seed: Annotated[int, typer.Option(help="Of which lines are asked together.")] = 0,
-    budget: Annotated[
-        float | None, typer.Option(min=0, help="US dollars that may be spent on this output.")
-    ] = None,
-    prices: Annotated[
-        Path | None, typer.Option(help="Prices of models (TOML), before the shipped ones.")
-    ] = None,
-    estimate: Annotated[
-        bool, typer.Option("--estimate", help="Tell what it would cost, and ask nothing.")
-    ] = False,
-    responses: Annotated[
-        list[Path] | None, typer.Option(help="Responses to a batch file. Repeat for several.")
-    ] = None,
-    store: Annotated[
-        Path | None, typer.Option(help="Replies paid for; by default OUT.replies.sqlite.")
-    ] = None,
-    key_env: Annotated[
-        str | None, typer.Option(help="Environment variable that holds the key.")
-    ] = None,
-    key_file: Annotated[Path | None, typer.Option(help="File that holds the key.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests at a time.")] = 8,
-    requests_per_minute: Annotated[float, typer.Option(min=0, help="0 is no limit.")] = 0,
-    tokens_per_minute: Annotated[float, typer.Option(min=0, help="0 is no limit.")] = 0,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds for one reply.")] = 300,
-    patience: Annotated[
-        float, typer.Option(min=0, help="Seconds to wait for an endpoint that is down.")
-    ] = 900,
-    stream: Annotated[bool, typer.Option("--stream", help="Ask for replies in pieces.")] = False,
+    budget: BudgetOption = None,
+    prices: PricesOption = None,
+    estimate: EstimateOption = False,
+    responses: ResponsesOption = None,
+    store: StoreOption = None,
+    key_env: KeyEnvOption = None,
+    key_file: KeyFileOption = None,
+    concurrency: ConcurrencyOption = CONCURRENCY,
+    requests_per_minute: RequestsOption = 0,
+    tokens_per_minute: TokensOption = 0,
+    timeout: TimeoutOption = TIMEOUT,
+    patience: PatienceOption = PATIENCE,
+    stream: StreamOption = False,
     review: Annotated[
         Path | None,
         typer.Option(
@@ -104,14 +96,14 @@ def label_lines(
             responses or (),
             key_env,
             key_file,
-            {
-                "concurrency": concurrency,
-                "requests_per_minute": requests_per_minute,
-                "tokens_per_minute": tokens_per_minute,
-                "timeout_seconds": timeout,
-                "patience_seconds": patience,
-                "stream": stream,
-            },
+            endpoint(
+                concurrency,
+                requests_per_minute,
+                tokens_per_minute,
+                timeout,
+                patience,
+                stream=stream,
+            ),
         )
         options = labelling.Options(
             lines_per_prompt, isolation, thinking_tokens=thinking_tokens, seed=seed
@@ -125,24 +117,19 @@ def label_lines(
 def detect(
     labelled: Annotated[
         list[Path] | None,
-        typer.Argument(help="Labelled lines: 0 or 1, a tab, perhaps a severity and a tab, line."),
+        typer.Argument(
+            help="Labelled lines: 0 or 1, a tab, perhaps a severity and a tab, line; or another "
+            "format that `evaluate` reads."
+        ),
     ] = None,
     *,
-    annotator: Annotated[
-        str,
-        typer.Option(
-            help="http(s)://HOST/v1, batch:REQUESTS.jsonl, recorded:STORE.sqlite, or "
-            "simulated:LABELLED.tsv[,normal=RATE,anomalous=RATE,template=SHARE,ask=SHARE,seed=N]."
-        ),
-    ],
+    annotator: LabellerOption,
     out: Annotated[Path, typer.Option("--out", "-o", help="Record to write (JSON).")],
     prompt: Annotated[
         list[str] | None,
         typer.Option(help="Name of a prompt, or a .toml of yours. Repeat; by default logprompt."),
     ] = None,
-    examples: Annotated[
-        Path | None, typer.Option(help="Labelled lines for the prompt: 0 or 1, a tab, the line.")
-    ] = None,
+    examples: ExamplesOption = None,
     loghub: Annotated[
         Path | None, typer.Option(help="Folder of loghub, whose samples are looked at, too.")
     ] = None,
@@ -158,26 +145,24 @@ def detect(
     ] = None,
     bundle: Annotated[Path, typer.Option(help="Detector to compare with.")] = DEFAULT_BUNDLE,
     model: ModelOption = "",
-    lines_per_prompt: Annotated[int, typer.Option(min=1, help="Lines asked together.")] = 20,
-    thinking_tokens: Annotated[
-        int, typer.Option(min=0, help="Longer replies, for models that think before they answer.")
-    ] = 0,
-    isolation: Annotated[
-        str, typer.Option(help="Keeping lines from each other: alone, checked or trusted.")
-    ] = "trusted",
+    votes: VotesOption = 1,
+    lines_per_prompt: LinesPerPromptOption = 20,
+    thinking_tokens: ThinkingOption = 0,
+    isolation: IsolationOption = "trusted",
     seed: Annotated[int, typer.Option(help="Of which lines are drawn and asked together.")] = 0,
     budget: BudgetOption = None,
     prices: PricesOption = None,
-    estimate: Annotated[
-        bool, typer.Option("--estimate", help="Tell what it would cost, and ask nothing.")
-    ] = False,
+    estimate: EstimateOption = False,
     responses: ResponsesOption = None,
-    store: Annotated[
-        Path | None, typer.Option(help="Replies paid for; by default OUT.replies.sqlite.")
-    ] = None,
+    store: StoreOption = None,
     key_env: KeyEnvOption = None,
     key_file: KeyFileOption = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests at a time.")] = 8,
+    concurrency: ConcurrencyOption = CONCURRENCY,
+    requests_per_minute: RequestsOption = 0,
+    tokens_per_minute: TokensOption = 0,
+    timeout: TimeoutOption = TIMEOUT,
+    patience: PatienceOption = PATIENCE,
+    stream: StreamOption = False,
 ) -> None:
     """Ask a language model about every line of labelled data: how good it is, and what it costs.
 
@@ -198,7 +183,14 @@ def detect(
             responses or (),
             key_env,
             key_file,
-            {"concurrency": concurrency},
+            endpoint(
+                concurrency,
+                requests_per_minute,
+                tokens_per_minute,
+                timeout,
+                patience,
+                stream=stream,
+            ),
         )
         request = command.Request(
             labelled or (),
@@ -215,6 +207,7 @@ def detect(
             labelling.Options(
                 lines_per_prompt, isolation, thinking_tokens=thinking_tokens, seed=seed
             ),
+            votes,
         )
         text = command.run(request, shown, say, only_estimate=estimate)
     typer.echo(text, nl=False)

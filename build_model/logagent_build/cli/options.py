@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -57,3 +57,48 @@ StreamOption = Annotated[bool, typer.Option("--stream", help="Ask for replies in
 ThinkingOption = Annotated[
     int, typer.Option(min=0, help="Longer replies, for models that think before they answer.")
 ]
+VotesOption = Annotated[int, typer.Option(min=1, help="Answers for each line.")]
+LinesPerPromptOption = Annotated[int, typer.Option(min=1, help="Lines asked together.")]
+IsolationOption = Annotated[
+    str, typer.Option(help="Keeping lines from each other: alone, checked or trusted.")
+]
+EstimateOption = Annotated[
+    bool, typer.Option("--estimate", help="Tell what it would cost, and ask nothing.")
+]
+StoreOption = Annotated[
+    Path | None, typer.Option(help="Replies paid for; by default OUT.replies.sqlite.")
+]
+ExamplesOption = Annotated[
+    Path | None, typer.Option(help="Labelled lines for the prompt: 0 or 1, a tab, the line.")
+]
+LabellerOption = Annotated[
+    str,
+    typer.Option(
+        help="http(s)://HOST/v1, batch:REQUESTS.jsonl, recorded:STORE.sqlite, or "
+        "simulated:LABELLED.tsv[,normal=RATE,anomalous=RATE,template=SHARE,ask=SHARE,seed=N]."
+    ),
+]
+
+CONCURRENCY = 8  # requests at a time
+TIMEOUT = 300.0  # [s] a long reply of a slow model of one's own
+PATIENCE = 900.0  # [s] a server that is restarted, or loads a model
+
+
+def endpoint(
+    concurrency: int,
+    requests_per_minute: float,
+    tokens_per_minute: float,
+    timeout: float,
+    patience: float,
+    *,
+    stream: bool,
+) -> dict[str, Any]:
+    """Return how an endpoint is asked: fields of `annotate.endpoint.Settings`."""
+    return {
+        "concurrency": concurrency,
+        "requests_per_minute": requests_per_minute,
+        "tokens_per_minute": tokens_per_minute,
+        "timeout_seconds": timeout,
+        "patience_seconds": patience,
+        "stream": stream,
+    }

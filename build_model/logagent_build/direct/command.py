@@ -26,6 +26,7 @@ from logagent_build.annotate.choice import Choice, Opened, opened
 from logagent_build.annotate.label_command import Shown
 from logagent_build.annotate.labelling import Example, Options
 from logagent_build.annotate.log_lines import labelled
+from logagent_build.annotate.outputs import writable
 from logagent_build.annotate.protocol import Prompt
 from logagent_build.direct.comparison import Questions, Row, ask, pooled, shipped
 from logagent_build.direct.data import DataSet, read_files, read_loghub, without
@@ -54,6 +55,8 @@ class Request:
     """Lines of each data set, drawn."""
     bundle: Path = DEFAULT_BUNDLE
     options: Options = dataclasses.field(default_factory=Options)
+    votes: int = 1
+    """Answers for each question; the majority decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ def run(
     if len({each.name for each in prompts}) < len(prompts):
         raise ConfigError("two prompts have the same name: rows could not be told apart")
     few_shot = [Example(*row) for row in labelled(request.examples)] if request.examples else []
+    writable(request.out)
     data = _data(request, few_shot, say)
     asked = [(each, Questions(each, request.each)) for each in data]
     cells = [_Cell(each, questions, prompt) for each, questions in asked for prompt in prompts]
@@ -91,7 +95,9 @@ def run(
         first = [
             prompt
             for cell in cells
-            for prompt in cell.questions.prompts(cell.prompt, few_shot, request.options)
+            for prompt in cell.questions.prompts(
+                cell.prompt, few_shot, request.options, request.votes
+            )
         ]
         estimate = _estimate(first, len(cells), chosen, price, say)
         if only_estimate:
@@ -108,6 +114,7 @@ def run(
                     cell.prompt,
                     few_shot,
                     request.options,
+                    request.votes,
                     lambda done, known: shown(done, known, chosen.account),
                 )
                 for cell in cells
@@ -126,7 +133,7 @@ def run(
         "prompts": [
             {"name": each.name, "version": each.version, "sha256": each.digest} for each in prompts
         ],
-        "options": options | {"each": request.each, "most": request.most},
+        "options": options | {"each": request.each, "most": request.most, "votes": request.votes},
         "examples": str(request.examples) if request.examples else None,
         "bundle": str(request.bundle),
         "price": None if price is None else dataclasses.asdict(price),

@@ -136,10 +136,10 @@ class Questions:
         """Question of each line, int64 (lines,)."""
 
     def prompts(
-        self, prompt: PromptFile, few_shot: Sequence[Example], options: Options
+        self, prompt: PromptFile, few_shot: Sequence[Example], options: Options, votes: int = 1
     ) -> list[Prompt]:
         """Return what is asked first: for estimates."""
-        return first_prompts(self.lines, prompt, few_shot, options=options)
+        return first_prompts(self.lines, prompt, few_shot, votes, options=options)
 
 
 class _Metered:
@@ -168,9 +168,10 @@ def ask(
     prompt: PromptFile,
     few_shot: Sequence[Example],
     options: Options,
+    votes: int,
     progress: Progress,
 ) -> Row:
-    """Have a model judge a data set.
+    """Have a model judge a data set, with `votes` answers for each question.
 
     Raises:
         LogagentError: see `annotate.labelling.label`.
@@ -182,6 +183,7 @@ def ask(
         metered,
         prompt,
         few_shot,
+        votes,
         options=options,
         counts=counts,
         progress=progress,

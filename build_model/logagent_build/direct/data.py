@@ -1,6 +1,7 @@
 """The labelled lines that detectors are compared on.
 
-Files of the user's have the columns of the corpora: label, perhaps a severity, line. loghub's
+Files of the user's have the columns of the corpora: label, perhaps a severity, line; or the codes
+of the corpora's ``.txt`` files; or any other format with labels that `targets` reads. loghub's
 samples have experts' tags (BGL, Thunderbird) or labels that a language model gave their events
 (the others); each data set says which, as agreeing with a model is not being right.
 
@@ -9,6 +10,7 @@ Guarantees: lines of templates that stand in few-shot examples can be left out, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,8 @@ from logagent_build.targets import read_file
 __all__ = ["DataSet", "read_files", "read_loghub", "without"]
 
 _TAGGED = ("BGL", "Thunderbird")
+_TABBED = re.compile(rb"[01]\t.")
+_CODED = re.compile(rb"([01]|[23][a-z]) (.+)")  # of corpora/*.txt, see `corpora.read_corpora`
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +54,45 @@ def read_files(paths: Sequence[Path]) -> list[DataSet]:
     stems = [path.stem for path in paths]
     found = []
     for path in paths:
-        rows = labelled(path)
-        if not rows:
-            raise ValueError(f"{path}: has no labelled lines")
         name = path.stem if stems.count(path.stem) == 1 else path.as_posix()
-        truth = np.array([label for _, label in rows], np.bool_)
-        lines = LabelledLines(name, [line.encode() for line, _ in rows], truth)
-        found.append(DataSet(lines, "labels of the file"))
+        found.append(DataSet(_read(path, name), "labels of the file"))
     return found
+
+
+def _read(path: Path, name: str) -> LabelledLines:
+    """Read one file in whichever of the formats it is in."""
+    rows = path.read_bytes().split(b"\n")
+    first = next((row for row in rows if row.strip()), b"")
+    if not first:
+        raise ValueError(f"{path}: has no labelled lines")
+    if first.startswith(b"# kin:"):
+        coded = [_decoded(path, at, row) for at, row in enumerate(rows, 1) if _counts(row)]
+        if not coded:
+            raise ValueError(f"{path}: has no labelled lines")
+        truth = np.array([label for _, label in coded], np.bool_)
+        return LabelledLines(name, [line for line, _ in coded], truth)
+    if _TABBED.match(first) is None:
+        target = read_file(path)
+        if target.labels is None or not target.lines:
+            raise ValueError(
+                f"{path}: has no labels that can be read; give rows of 0 or 1, a tab and the line, "
+                "or JSON Lines with a label and a text"
+            )
+        return LabelledLines(name, target.lines, target.labels.astype(np.bool_))
+    tabbed = labelled(path)
+    truth = np.array([label for _, label in tabbed], np.bool_)
+    return LabelledLines(name, [line.encode() for line, _ in tabbed], truth)
+
+
+def _counts(row: bytes) -> bool:
+    return bool(row.strip()) and not row.startswith(b"#")
+
+
+def _decoded(path: Path, number: int, row: bytes) -> tuple[bytes, bool]:
+    match = _CODED.fullmatch(row.rstrip(b"\r"))
+    if match is None:
+        raise ValueError(f"{path}:{number}: expected a code (0, 1, 2h, 3s, …), a blank and a line")
+    return match[2], match[1][:1] in b"23"
 
 
 def read_loghub(loghub: Path, labels: Path, systems: Sequence[str] = ()) -> list[DataSet]:

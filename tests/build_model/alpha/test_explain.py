@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from logagent.sanitise import CUT, printable
-from logagent_build.alpha.explain import MOST_WORDS, Group, explain, prompt, read_alerts
+from logagent_build.alpha.alerts import Group, read_alerts
+from logagent_build.alpha.explain import MOST_WORDS, explain, prompt
 from logagent_build.alpha.explain_report import as_html, as_json, as_markdown
 
 REPLY = """**1. Possible Causes**
@@ -196,3 +197,38 @@ def test_what_a_model_thinks_aloud_is_no_cause() -> None:
 
         assert causes == made.causes
         assert not made.shortened
+
+
+def test_groups_told_beside_others_are_explained(tmp_path: Path) -> None:
+    """In an alert, a notice of the budget and digests; each line counts once."""
+    held = {"group": "cc" * 8, "score": 0.7, "count": 5, "text": "fan slow", "category": "power"}
+    path = written(
+        tmp_path / "alerts",
+        alert(
+            "disk failed", group="aa" * 8, count=2,
+            related=[{"group": "bb" * 8, "score": 0.8, "count": 3, "text": "journal aborted"}],
+        ),
+        {"alert": "budget", "host": "a", "held": [held], "held_count": 1},
+        {"alert": "digest", "host": "a", "held": [held | {"count": 12, "since_told": 12}]},
+        {
+            "alert": "digest", "host": "a",
+            "ongoing": [{"group": "aa" * 8, "count": 9, "text": "disk", "since_told": 7}],
+        },
+    )  # fmt: skip
+
+    found = {group.text: group for group in read_alerts(path)}
+
+    assert ["disk failed", "journal aborted", "fan slow"] == list(found)
+    assert [9, 3, 12] == [group.lines for group in found.values()]
+    assert "power" == found["fan slow"].category
+    assert ["disk failed"] == found["journal aborted"].related
+    assert "disk failed" in prompt(found["journal aborted"]).user
+
+
+def test_what_is_no_group_beside_others_is_left_out(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "alerts",
+        alert("disk failed", related=[1, {}, {"text": 7}], held="x", ongoing={"text": "y"}),
+    )
+
+    assert ["disk failed"] == [group.text for group in read_alerts(path)]

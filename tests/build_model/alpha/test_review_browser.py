@@ -1,9 +1,10 @@
-"""The review page in a real browser: nothing of a log runs, and corrections come out."""
+"""The pages in a real browser: nothing of a log runs or loads, and corrections come out."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,10 @@ import pytest
 
 pytest.importorskip("sklearn", reason="ALPHA needs the [build] extra")
 
+from logagent_build.alpha.alerts import read_alerts
 from logagent_build.alpha.corrections import read_review
+from logagent_build.alpha.explain import explain
+from logagent_build.alpha.explain_report import as_html
 from logagent_build.alpha.review import Entry, Reviewable
 from logagent_build.alpha.review_page import MOST_SHOWN, page
 
@@ -51,6 +55,94 @@ def opened(browser: Any, tmp_path: Path) -> Any:
     browser.open(path)
     browser.run("HTMLAnchorElement.prototype.click = function () { window.saved = this.href }")
     return browser
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[socket.socket]:
+    """Another machine, which no page may speak to."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        yield listening
+
+
+def hostile(elsewhere: socket.socket) -> list[str]:
+    """Lines that would run, or load, wherever a page has forgotten to escape them."""
+    there = f"http://127.0.0.1:{elsewhere.getsockname()[1]}"
+    return [
+        EVIL,
+        f"</title></style></script><script src={there}/s.js></script>",
+        f"</pre></details><img src={there}/i.png><iframe src={there}/f></iframe>",
+        f"<link rel=stylesheet href={there}/c.css><style>@import '{there}/d.css';</style>",
+        f"<meta http-equiv=refresh content='0;url={there}/r'><base href={there}>",
+        f"'\" autofocus onfocus=window.owned=1 style=background:url({there}/b) x='\"",
+        "<svg onload=window.owned=1><animate onbegin=window.owned=1></svg>",
+        "<details open ontoggle=window.owned=1><input autofocus onfocus=window.owned=1>",
+        "&lt;img src=x onerror=window.owned=1&gt; javascript:window.owned=1 {{7*7}} ${7*7}",
+    ]
+
+
+def harmless(browser: Any, elsewhere: socket.socket) -> bool:
+    """Tell whether nothing of a page ran, loaded, or was even tried."""
+    browser.run("for (const one of document.querySelectorAll('details')) one.open = true")
+    refused = [row for row in browser.log() if "favicon" not in row["message"]]
+    with pytest.raises(BlockingIOError):
+        elsewhere.accept()
+    foreign = "img, iframe, link, base, [autofocus], [onload], [onfocus], [onerror], [ontoggle]"
+    found = browser.run(
+        "return [window.owned === undefined, location.protocol,"
+        " Array.from(document.querySelectorAll(arguments[0]), (one) => one.outerHTML)]",
+        foreign,
+    )
+    return (refused, found) == ([], [True, "file:", []])
+
+
+def test_a_report_of_hostile_lines_and_replies_runs_and_loads_nothing(
+    browser: Any, elsewhere: socket.socket, tmp_path: Path
+) -> None:
+    lines = hostile(elsewhere)
+    alerts = [
+        {"text": line, "score": 0.9, "host": line, "source": line, "category": line}
+        | {"why": [line], "like": [line], "context": {"before": [line], "after": [line]}}
+        for line in lines
+    ]
+    (tmp_path / "alerts").write_text("".join(json.dumps(each) + "\n" for each in alerts))
+    groups = read_alerts(tmp_path / "alerts")
+    replies = [f"Causes:\n- {line}\nRecommendations:\n- {line}" for line in lines]
+    path = tmp_path / "report.html"
+    path.write_text(as_html(explain(groups, lambda made: replies[: len(made)]), EVIL))
+
+    browser.open(path)
+
+    assert len(groups) == browser.run("return document.querySelectorAll('article').length") > 5
+    assert harmless(browser, elsewhere)
+
+
+def test_a_review_of_hostile_lines_and_reasons_runs_and_loads_nothing(
+    browser: Any, elsewhere: socket.socket, tmp_path: Path
+) -> None:
+    lines = hostile(elsewhere)
+    entries = tuple(
+        Entry(f"{n:016x}", line, 1, n, False, 0.0, "0", line, False) for n, line in enumerate(lines)
+    )
+    path = tmp_path / "review.html"
+    path.write_text(page(Reviewable(EVIL, 3, entries)))
+
+    browser.open(path)
+
+    assert len(lines) == browser.run("return document.querySelectorAll('section').length")
+    assert harmless(browser, elsewhere)
+
+
+def test_corrections_for_other_logs_are_exported_again(browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "review.html"
+    entry = Entry("0" * 16, "t", 1, 0, False, 0.0, "", "", False)
+    path.write_text(page(Reviewable("a", 3, (entry,), (), (("f" * 16, True), ("e" * 16, False)))))
+    browser.open(path)
+    browser.run("HTMLAnchorElement.prototype.click = function () { window.saved = this.href }")
+
+    change(browser, "select[data-key='0000000000000000']", "1")
+
+    assert {"0" * 16: True, "e" * 16: False, "f" * 16: True} == exported(browser, tmp_path)
 
 
 def change(browser: Any, selector: str, value: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import random
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,54 @@ def test_own_output_within_the_folder_is_not_labelled(logs: Path) -> None:
         served(logs, server, out="logs/labels.tsv")
 
     assert 88 == len(table(logs, "logs/labels.tsv"))
+
+
+def test_batch_files_within_the_folder_are_not_labelled(logs: Path) -> None:
+    """Requests hold log lines: read as a log they would be asked about in the next exchange."""
+    given = (f"batch:{logs / 'out.jsonl'}", "--model", "m", "--prompt", "loggpt")
+    run(logs, *given)
+    for name in ("out-2.jsonl", "in.jsonl"):
+        (logs / name).write_bytes((logs / "out.jsonl").read_bytes())
+    again = run(logs, *given, "--responses", logs / "in.jsonl")
+
+    assert "88 lines, 44 templates: 16 requests" in again.stderr
+
+
+def test_inputs_within_the_folder_are_not_labelled(logs: Path) -> None:
+    (logs / "key").write_text(SECRET)
+    (logs / "prices.toml").write_text("[m]\ninput = 1\noutput = 1\n")
+    (logs / "examples.tsv").write_text("1\tit fails\n")
+    with serving() as server:
+        done = served(
+            logs, server, "--key-file", logs / "key", "--prices", logs / "prices.toml",
+            "--examples", logs / "examples.tsv", "--prompt", "fs",
+        )  # fmt: skip
+
+        assert SECRET not in str(server.bodies)
+    assert 0 == done.exit_code, done.output
+    record = json.loads((logs.parent / "labels.tsv.json").read_text())
+    assert (88, {"own": 3}) == (record["lines"], record["files_left_out"])
+
+
+def test_binary_files_are_left_out_and_counted(logs: Path) -> None:
+    (logs / "core").write_bytes(random.Random(1).randbytes(30_000))
+    (logs / "colour.log").write_bytes("\x1b[1mwärn\x1b[0m\tx fails\r\n".encode("latin-1") * 9)
+    with serving() as server:
+        done = served(logs, server)
+    record = json.loads((logs.parent / "labels.tsv.json").read_text())
+
+    assert f"{logs / 'core'}: binary file, left out" in done.stderr
+    assert (97, {"binary": 1}) == (record["lines"], record["files_left_out"])
+
+
+@pytest.mark.parametrize("out", ["logs", "logs/a.log/labels.tsv"])
+def test_an_output_that_cannot_be_written_is_told_before_paying(logs: Path, out: str) -> None:
+    with serving() as server:
+        done = served(logs, server, out=out)
+
+        assert 0 == len(server.asked)
+    assert 4 == done.exit_code, done.output
+    assert "Traceback" not in done.output
 
 
 def reviewed(logs: Path, *lines: str) -> Path:

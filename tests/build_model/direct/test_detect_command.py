@@ -78,6 +78,52 @@ def test_a_right_simulation_finds_all_and_is_called_a_simulation(site: Path) -> 
     assert record(site)["rows"][0]["dollars"] is None
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("site.txt", "1\tdisk fails\n0\t0\tdisk works\n"),
+        ("site.txt", "# kin: other\n2h disk fails\n# remark\n0 disk works\n"),
+        ("site.jsonl", '{"label": 1, "text": "disk fails"}\n{"label": 0, "text": "disk works"}\n'),
+        ("site.tsv", "line\tlabel\ndisk fails\t1\ndisk works\t0\n"),
+    ],
+)
+def test_labelled_files_come_in_several_formats(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / "truth.tsv").write_text("1\tdisk fails\n0\tdisk works\n")
+    (tmp_path / name).write_text(content)
+    done = run(tmp_path / name, f"simulated:{tmp_path / 'truth.tsv'}")
+    row = record(tmp_path / name)["rows"][0]
+
+    assert 0 == done.exit_code, done.output
+    assert (2, 1, 0, 0) == (row["lines"], row["true"], row["false"], row["missed"])
+
+
+def test_a_file_without_labels_is_refused_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "plain.log").write_text("disk fails\ndisk works\n")
+    done = run(tmp_path / "plain.log", "recorded:/nowhere", "--model", "m")
+
+    assert 4 == done.exit_code
+    assert "has no labels that can be read" in done.stderr
+
+
+def test_votes_are_asked_of_each(site: Path) -> None:
+    with serving() as server:
+        done = served(site, server, "--votes", 3)
+        asked = sum(server.asked.values())
+
+    assert 0 == done.exit_code, done.output
+    assert 6 == asked == record(site)["rows"][0]["cost"]["requests"]
+    assert 3 == record(site)["options"]["votes"]
+
+
+def test_an_endpoint_that_is_down_is_waited_for_as_long_as_said(site: Path) -> None:
+    with serving() as server:
+        server.always = lambda exchange: exchange.error(503, "resting")
+        done = served(site, server, "--patience", 0)
+
+    assert 69 == done.exit_code
+    assert "HTTP 503" in done.stderr
+
+
 def test_errors_of_a_simulation_are_seen_in_lines(site: Path) -> None:
     """All normal lines misread: half of what is flagged is wrong."""
     run(site, f"simulated:{site},normal=1")

@@ -1,0 +1,218 @@
+"""`logagent-build vote`: a language model's votes on sequences, resumable, with their cost.
+
+    sequences, examples → LLMVoter (annotator ← budget ← store) → votes, record
+
+Guarantees: whatever stops it, the same command goes on; what was paid is in the store beside the
+output. The output is replaced when all votes are known, never half written. All sequences are one
+exchange of batch files; meanings of templates, where they are asked for, are one before it. A
+simulation says so in the record, and needs a label for every sequence.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from logagent import files
+from logagent.errors import ConfigError
+
+from logagent_build.annotate import budget as money
+from logagent_build.annotate import prompt_files
+from logagent_build.annotate.choice import Choice, Opened, opened
+from logagent_build.annotate.label_command import Shown
+from logagent_build.annotate.recorded import Recorded, Store
+from logagent_build.sequences.data import Sequences
+from logagent_build.sequences.llm import describing
+from logagent_build.sequences.llm.retrieval import given_meanings
+from logagent_build.sequences.llm.sequence_files import SequenceFile, read_sequences
+from logagent_build.sequences.llm.simulated import SimulatedSequences, read_errors
+from logagent_build.sequences.llm.voter import LLMVoter, Options
+from logagent_build.sequences.llm.votes import Vote, write_votes
+
+__all__ = ["Request", "run"]
+
+_ASK = "ask"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line asks for."""
+
+    sequences: Path
+    out: Path
+    choice: Choice
+    prompt: str = "flexlog"
+    examples: Path | None = None
+    """Labelled sequences to choose examples from."""
+    meanings: Sequence[str] = ("system-calls",)
+    """``system-calls``, ``ask`` (the model, for the rest), ``none``, or paths of tables."""
+    options: Options = field(default_factory=Options)
+    adapter: Path | None = None
+    """Of a model ``local:FOLDER``."""
+
+
+def run(
+    request: Request, shown: Shown, say: Callable[[str], None], *, only_estimate: bool = False
+) -> dict[str, Any]:
+    """Ask for votes; return the record.
+
+    Raises:
+        LogagentError: it cannot be done, or not yet; see `annotate.errors`.
+        OSError: a file cannot be written.
+    """
+    began = time.time()
+    file = prompt_files.load(request.prompt, "sequence")
+    asked = read_sequences(request.sequences)
+    few_shot = read_sequences(request.examples).labelled() if request.examples else None
+    counts: Counter[str] = Counter()
+    with _annotator(request, asked, few_shot, file, say) as chosen:
+        meanings, first = _meanings(request, asked.data, chosen, counts, only_estimate)
+        voter = LLMVoter(chosen.annotator, request.options, meanings, file)
+        if few_shot is not None:
+            voter.fit(few_shot)
+        first += voter.prompts(asked.data)
+        expected = money.estimate(first, chosen.account.price)
+        say(_estimate(asked.data, first, chosen, expected))
+        if only_estimate:
+            return {"estimate": dataclasses.asdict(expected)}
+        votes = voter.votes(asked.data, lambda done, known: shown(done, known, chosen.account))
+        chosen.account.refresh()
+        record = _record(request, file, chosen, counts | voter.counts) | {
+            "sequences": len(asked.data),
+            "distinct": len({vote.sequence for vote in votes}),
+            "votes": _summary(votes),
+            "right": _right(asked, votes),
+            "estimate": dataclasses.asdict(expected),
+            "seconds": round(time.time() - began, 1),
+        }
+    write_votes(request.out, votes)
+    path = request.out.with_name(request.out.name + ".json")
+    files.replace(path, (json.dumps(record, indent=1) + "\n").encode())
+    return record
+
+
+def _annotator(
+    request: Request,
+    asked: SequenceFile,
+    few_shot: Sequences | None,
+    file: prompt_files.PromptFile,
+    say: Callable[[str], None],
+) -> AbstractContextManager[Opened]:
+    kind, _, rest = request.choice.who.partition(":")
+    if kind == "local":
+        return _local(Path(rest), request)
+    if request.adapter is not None:
+        raise ConfigError("an adapter goes with --annotator local:MODEL")
+    if kind != "simulated":
+        return opened(request.choice, say)
+    if _ASK in request.meanings:
+        raise ConfigError("a simulation knows no meanings: leave out --meanings ask")
+    if not asked.known.all():
+        raise ConfigError("a simulation needs the label of every sequence")
+    account = money.Account(None, None)
+    nobody = SimulatedSequences((), (), read_errors(rest))
+    voter = LLMVoter(nobody, request.options, file=file)
+    if few_shot is not None:
+        voter.fit(few_shot)  # what stays of long sequences depends on it
+    truth = asked.data.anomalous.tolist()
+    made = SimulatedSequences(voter.texts(asked.data), truth, read_errors(rest))
+    if made.torn:
+        say(f"{made.torn:,} texts stand for sequences of both labels; the simulation takes them "
+            "for anomalous")  # fmt: skip
+    return nullcontext(Opened(money.Budgeted(made, account), account, None))
+
+
+@contextmanager
+def _local(model: Path, request: Request) -> Iterator[Opened]:
+    from logagent_build.sequences.llm.lora import LocalModel  # noqa: PLC0415  # torch: slow
+
+    if request.choice.budget is not None:
+        raise ConfigError("a model on this machine costs nothing: leave out --budget")
+    asked = LocalModel(model, request.adapter)
+    account = money.Account(None, None)
+    with Store(request.choice.store) as store:
+        budgeted = money.Budgeted(asked, account)
+        yield Opened(Recorded(store, budgeted, request.choice.run), account, store)
+
+
+def _meanings(
+    request: Request, data: Sequences, chosen: Opened, counts: Counter[str], only_estimate: bool
+) -> tuple[dict[str, str], list[Any]]:
+    """Return what events mean, and the prompts asked for it."""
+    known = given_meanings(source for source in request.meanings if source != _ASK)
+    if _ASK not in request.meanings:
+        return known, []
+    lacking = sorted({name for name in data.vocabulary if name not in known})
+    prompts = describing.first_prompts(lacking)
+    if not only_estimate:
+        known |= describing.describe(lacking, chosen.annotator, counts=counts)
+    return known, list(prompts)
+
+
+def _estimate(
+    data: Sequences, first: Sequence[Any], chosen: Opened, expected: money.Estimate
+) -> str:
+    store, model = chosen.store, chosen.annotator.model
+    known = 0 if store is None else sum(store.get(each.key(model)) is not None for each in first)
+    dollars = (
+        "; no price is known, tokens are counted only"
+        if expected.dollars is None
+        else f", at most about {money.shown(expected.dollars)}"
+    )
+    return (
+        f"{len(data):,} sequences: {expected.requests:,} requests"
+        + (f", {known:,} of them answered before" if known else "")
+        + f", about {expected.input_tokens:,} tokens asked and up to {expected.output_tokens:,} "
+        f"answered{dollars}; unclear replies add some"
+    )
+
+
+def _summary(votes: Sequence[Vote]) -> dict[str, int]:
+    said = Counter(
+        "refused" if vote.anomalous is None else ("normal", "anomalous")[vote.anomalous]
+        for vote in votes
+    )
+    return dict(sorted(said.items()))
+
+
+def _right(asked: SequenceFile, votes: Sequence[Vote]) -> dict[str, int] | None:
+    """Compare votes with the labels there are; a refused sequence is predicted normal."""
+    if not asked.known.any():
+        return None
+    said = np.array([bool(vote.anomalous) for vote in votes])
+    truth, known = asked.data.anomalous, asked.known
+    return {
+        "true_positives": int((said & truth & known).sum()),
+        "false_positives": int((said & ~truth & known).sum()),
+        "false_negatives": int((~said & truth & known).sum()),
+        "true_negatives": int((~said & ~truth & known).sum()),
+    }
+
+
+def _record(
+    request: Request, file: prompt_files.PromptFile, chosen: Opened, counts: Counter[str]
+) -> dict[str, Any]:
+    account, model = chosen.account, chosen.annotator.model
+    return {
+        "model": model,
+        "simulation": model.startswith("simulated"),
+        "prompt": {"name": file.name, "version": file.version, "sha256": file.digest},
+        "options": dataclasses.asdict(request.options),
+        "meanings": list(request.meanings),
+        "examples": str(request.examples) if request.examples else None,
+        "paid": {
+            "requests": account.requests,
+            "input_tokens": account.input_tokens,
+            "output_tokens": account.output_tokens,
+            "dollars": account.dollars,
+        },
+        "counts": dict(sorted(counts.items())),
+    }

@@ -1,0 +1,184 @@
+"""`logagent-build vote`, from sequences to votes: a real server, batch files, a simulation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rich", reason="the command line needs the [build] extra")
+pytest.importorskip("openai", reason="asking endpoints needs the [build] extra")
+pytest.importorskip("sklearn", reason="needs the [build] extra")
+
+from click.testing import Result
+from logagent_build import cli
+from logagent_build.annotate import choice
+from logagent_build.annotate.endpoint import Endpoint
+from logagent_build.sequences.llm.prompt import read_sequence
+from typer.testing import CliRunner
+
+from ...annotate.server import Exchange, serving
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do without the courier's process, which takes a second to start."""
+    monkeypatch.setattr(choice, "Courier", lambda settings, _store, _run, _say: Endpoint(settings))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    def rows(count: int) -> str:
+        made = []
+        for at in range(count):
+            names = ["open", f"step {at % 7} <*>", "execve" if at % 4 == 0 else "close"]
+            made.append(json.dumps({"events": names, "label": int(at % 4 == 0)}) + "\n")
+        return "".join(made)
+
+    (tmp_path / "test.jsonl").write_text(rows(30))
+    (tmp_path / "train.jsonl").write_text(rows(12))
+    return tmp_path
+
+
+def run(folder: Path, annotator: str, *more: object) -> Result:
+    words = ["vote", str(folder / "test.jsonl"), "--annotator", annotator]
+    words += ["-o", str(folder / "votes.jsonl"), *map(str, more)]
+    return CliRunner().invoke(cli.app, words)
+
+
+def record(folder: Path) -> dict[str, Any]:
+    made: dict[str, Any] = json.loads((folder / "votes.jsonl.json").read_text())
+    return made
+
+
+def word(exchange: Exchange) -> None:
+    exchange.good("anomalous" if "execve" in (read_sequence(exchange.prompt) or "") else "normal")
+
+
+def test_a_real_server_votes_and_done_again_it_is_asked_nothing(folder: Path) -> None:
+    options = ("--model", "gpt-4o-mini", "--examples", folder / "train.jsonl", "--budget", "1")
+    with serving() as server:
+        server.always = word
+        done = run(folder, server.url, *options)
+        first = (folder / "votes.jsonl").read_bytes()
+        again = run(folder, server.url, *options)
+
+        assert {1} == set(server.asked.values())
+    assert 0 == done.exit_code == again.exit_code, done.output
+    assert first == (folder / "votes.jsonl").read_bytes()
+    made = record(folder)
+    assert {"true_positives": 8, "true_negatives": 22} == {
+        name: count for name, count in made["right"].items() if count
+    }
+    assert (30, 14, 14) == (made["sequences"], made["distinct"], made["paid"]["requests"])
+    assert 0 < made["paid"]["dollars"] < made["estimate"]["dollars"]
+    assert made["simulation"] is False
+    assert "14 requests, 14 of them answered before" in again.stderr
+
+
+def test_a_budget_and_a_server_that_is_down_have_their_own_codes_and_it_goes_on(
+    folder: Path,
+) -> None:
+    options = ("--model", "gpt-4o-mini", "--patience", 0)
+    with serving() as server:
+        server.always = lambda exchange: exchange.error(503, "resting")
+        assert 69 == run(folder, server.url, *options).exit_code
+        server.always = word
+        stopped = run(folder, server.url, *options, "--budget", "0.0006")
+        assert 10 == stopped.exit_code, stopped.output
+        assert not (folder / "votes.jsonl").exists()
+        assert 0 == run(folder, server.url, *options).exit_code
+    assert 14 == record(folder)["paid"]["requests"]
+
+
+def test_batch_files_are_one_exchange(folder: Path) -> None:
+    requests, responses = folder / "requests.jsonl", folder / "responses.jsonl"
+    options = ("--model", "m", "--meanings", "none")
+    assert 75 == run(folder, f"batch:{requests}", *options).exit_code
+    answers = []
+    for line in requests.read_text().splitlines():
+        asked = json.loads(line)
+        text = read_sequence(asked["body"]["messages"][-1]["content"]) or ""
+        message = {"content": "1" if "execve" in text else "0"}
+        body = {"choices": [{"message": message, "finish_reason": "stop"}]}
+        response = {"status_code": 200, "body": body}
+        answers.append(json.dumps({"custom_id": asked["custom_id"], "response": response}) + "\n")
+    responses.write_text("".join(answers))
+
+    assert 0 == run(folder, f"batch:{requests}", *options, "--responses", responses).exit_code
+    assert 14 == len(answers)
+    assert {"anomalous": 8, "normal": 22} == record(folder)["votes"]
+
+
+def test_a_simulation_says_so_and_needs_labels(folder: Path) -> None:
+    simulated = "simulated:normal=0.5,anomalous=0,alike=0,seed=2"
+    done = run(folder, simulated)
+
+    assert 0 == done.exit_code, done.output
+    made = record(folder)
+    assert made["simulation"] is True
+    assert made["model"].startswith("simulated: 0.5 of normal")
+    assert 0 == made["right"]["false_negatives"]
+    assert 3 < made["right"]["false_positives"] < 19
+    (folder / "test.jsonl").write_text('{"events": ["a"]}\n')
+    without = run(folder, simulated)
+    assert 7 == without.exit_code
+    assert "needs the label of every sequence" in without.stderr
+
+
+def test_an_estimate_asks_nothing(folder: Path) -> None:
+    with serving() as server:
+        done = run(folder, server.url, "--model", "gpt-4o-mini", "--estimate")
+        assert 0 == sum(server.asked.values())
+    estimate = json.loads(done.stdout)["estimate"]
+    assert 14 == estimate["requests"]
+    assert estimate["dollars"] > 0
+
+
+def test_templates_are_described_by_the_model_before_they_are_judged(folder: Path) -> None:
+    def answer(exchange: Exchange) -> None:
+        lines = [line for line in exchange.prompt.split("\n") if line.startswith("[")]
+        if "log template" in exchange.prompt:
+            exchange.good("\n".join(f"{line[1:5]}: tells of {line[7:13]}" for line in lines))
+        else:
+            word(exchange)
+
+    with serving() as server:
+        server.always = answer
+        options = ("--model", "m", "--meanings", "system-calls", "--meanings", "ask")
+        done = run(folder, server.url, *options)
+        judged = [body["messages"][-1]["content"] for body in server.bodies[1:]]
+
+    assert 0 == done.exit_code, done.output
+    assert 7 == record(folder)["counts"]["described"]
+    assert all("step 0 <*>: tells of step 0" in text for text in judged if '"step 0' in text)
+    assert all("execve: replaces the program" in text for text in judged if "execve]" in text)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("[]", ":1: expected"), ('{"events": []}', ":1: expected"), ("", "no sequences"),
+        ('{"events": ["a"], "label": 2}', ":1: expected"), ('{"events": "ab"}', ":1: expected"),
+    ],
+)  # fmt: skip
+def test_a_file_that_holds_no_sequences_is_refused(folder: Path, line: str, said: str) -> None:
+    (folder / "test.jsonl").write_text(line + "\n")
+    done = run(folder, "simulated:")
+
+    assert 7 == done.exit_code
+    assert said in done.stderr
+
+
+def test_options_that_do_not_go_together_are_refused(folder: Path) -> None:
+    for words, said in (
+        (("simulated:", "--meanings", "ask"), "knows no meanings"),
+        (("simulated:", "--adapter", folder), "goes with --annotator local"),
+        (("simulated:", "--prompt", "plain"), "to label, not to sequence"),
+        (("http://127.0.0.1:9/v1",), "--model"),
+    ):
+        done = run(folder, *words)
+        assert 7 == done.exit_code, done.output
+        assert said in done.stderr
