@@ -31,7 +31,7 @@ from logagent.sanitise import printable
 from logagent_build.alpha.embeddings import Encode, MiniLM
 from logagent_build.annotate import budget as money
 from logagent_build.annotate.choice import Choice
-from logagent_build.annotate.log_lines import places
+from logagent_build.annotate.log_lines import Own, places
 from logagent_build.calibrate import state
 from logagent_build.calibrate.asking import Prompts, asking
 from logagent_build.calibrate.calibration import Calibration, Settings
@@ -159,11 +159,20 @@ def _systems(
         if told is not None:
             systems[name], labels[name] = [line for line, _ in told], [each for _, each in told]
             continue
-        systems[name] = [place.line for place in places(path, request.out, say)]
+        systems[name] = [place.line for place in places(path, _own(request), say)]
         labels[name] = None
         if not systems[name]:
             raise ConfigError(f"{path}: no lines to label")
     return systems, labels
+
+
+def _own(request: Request) -> Own:
+    """Return the files of the calibration itself that may lie among the logs."""
+    choice = request.choice
+    given = (request.initial, choice.prices, choice.key_file, *choice.responses)
+    kind, _, rest = choice.who.partition(":")
+    requests = Path(rest) if kind == "batch" else None
+    return Own((), tuple(path for path in given if path is not None), requests)
 
 
 def _labelled(path: Path) -> list[tuple[bytes, bool]] | None:

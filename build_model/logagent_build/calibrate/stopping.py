@@ -114,7 +114,8 @@ class Witnesses:
         Args:
             labels: rounded, bool (n,).
         """
-        return (self._weight > 0) == labels
+        shared: Bools = (self._weight > 0) == labels
+        return shared
 
     def signal(self, labels: Bools) -> float:
         """Return S of the labels after a round: 0 for the initial ones.
