@@ -10,7 +10,7 @@ language model's recorded labels; each template is an entry. Four parts:
 * quality: labels before and after 42 rounds, candidates and support, calls (Fig. 5, Table III);
 * stopping: what the stopping rule loses against the best round, in modes that do harm and do not;
 * prompts: what each kind of evidence repairs and breaks, and the labels without it (Table IV);
-* detector: trained on calibrated and on initial labels, each system left out in turn.
+* detector: trained on calibrated and on initial labels, scored on systems left out.
 
 Seeds 0 and 1 were looked at while the method was made; the figures are of others.
 """
@@ -41,12 +41,14 @@ from logagent_build.corpora import Domain
 from logagent_build.evaluate import auroc
 from logagent_build.maidlog_detector import Settings as Training
 from logagent_build.maidlog_detector import cells, fit
+from logagent_build.splits import folds
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = range(10, 15)
 HARMFUL = ("over", "corrupting")
 ROUNDS = 42
 PARTS = ("quality", "stopping", "prompts", "detector")
+FOLDS = 5  # of systems left out together, a stand-in for leaving out one at a time
 FEWEST = 5  # entries of either class a left-out system needs for an AUROC
 EPOCHS, BATCH = 10, 200  # of the detector, each entry once; docs/maidlog.md has 60 and all lines
 
@@ -154,11 +156,11 @@ def stopped(made: Calibration) -> dict[str, Any]:
     }
 
 
-def domains(entries: Entries, soft: np.ndarray, but: int) -> list[Domain]:
+def domains(entries: Entries, soft: np.ndarray, but: list[int]) -> list[Domain]:
     found = []
     for number, name in enumerate(entries.names):
         of = np.flatnonzero(entries.domain == number)
-        if number == but:
+        if number in but:
             continue
         labels = soft[of].astype(np.float32)
         found.append(
@@ -176,23 +178,25 @@ def domains(entries: Entries, soft: np.ndarray, but: int) -> list[Domain]:
 
 
 def left_out(entries: Entries, truth: np.ndarray, soft: np.ndarray, seed: int) -> dict[str, float]:
-    """AUROC, by entries, on each system of detectors that have not seen it."""
+    """AUROC, by entries, on each system of detectors that have not seen it; see `splits.folds`."""
     scale = np.float32(np.sqrt(entries.vectors.shape[1]))
     settings = replace(Training(), epochs=EPOCHS, batch_lines=BATCH)
     scores = {}
-    for number, name in enumerate(entries.names):
-        of = np.flatnonzero(entries.domain == number)
-        if min(truth[of].sum(), (~truth[of]).sum()) < FEWEST:
-            continue
-        rest = np.flatnonzero(entries.domain != number)
-        place = {entries.templates[at]: entries.vectors[at] * scale for at in rest}
+    for fold in folds(len(entries.names), FOLDS, 0):
+        rest = np.flatnonzero(~np.isin(entries.domain, fold))
+        sources = domains(entries, soft, fold)
+        known = {entries.templates[at]: entries.vectors[at] * scale for at in rest}
 
-        def embed(texts, place=place):
-            return np.stack([place[text] for text in texts])
+        def embed(texts, known=known):
+            return np.stack([known[text] for text in texts])
 
-        score = fit(settings, cells(domains(entries, soft, number), embed), seed)
-        right = truth[of].astype(np.float64)
-        scores[name] = auroc(right, 1 - right, score(entries.vectors[of] * scale))
+        score = fit(settings, cells(sources, embed), seed)
+        for number in fold:
+            of = np.flatnonzero(entries.domain == number)
+            if min(truth[of].sum(), (~truth[of]).sum()) >= FEWEST:
+                right = truth[of].astype(np.float64)
+                found = score(entries.vectors[of] * scale)
+                scores[entries.names[number]] = auroc(right, 1 - right, found)
     return scores
 
 
@@ -218,6 +222,7 @@ def detector(entries, truth, runs) -> dict[str, Any]:
             for row in rows
         ],
         "epochs": EPOCHS,
+        "folds": FOLDS,
         "one_shot": round(mean(mean(row["one_shot"].values()) for row in rows), 4),
         "calibrated": round(mean(mean(row["calibrated"].values()) for row in rows), 4),
         "gain_of_each_seed": [round(gain, 4) for gain in gains],
@@ -271,7 +276,7 @@ def tables(found: dict[str, Any]) -> str:
     if "prompts" in found:
         out += ["| kind | asked | repaired | broken | F1 without it |", "|---|---|---|---|---|"]
         for kind, row in found["prompts"]["kinds"].items():
-            without = found["prompts"]["without"][kind]
+            without = found["prompts"]["without"].get(kind, float("nan"))
             out.append(
                 f"| {kind} | {row['asked']:,} | {row['repaired']:,} | {row['broken']:,} | "
                 f"{without:.3f} |"
@@ -328,6 +333,16 @@ def main() -> None:
     if "quality" in parts:
         found["quality"] = [summary(made) for made in runs]
         told("quality")
+    if "prompts" in parts:
+        found["prompts"] = {
+            "kinds": kinds_of(runs),
+            "with_all": runs[0].rounds[-1].quality.f1,
+            "without": {},
+        }
+        told("prompts")
+    if "detector" in parts:
+        found["detector"] = detector(entries, truth, runs)
+        told(f"detector {found['detector']['gain_of_each_seed']}")
     if "stopping" in parts:
         found["stopping"] = {"helpful": [stopped(made) for made in runs]}
         for mode in HARMFUL:
@@ -336,22 +351,11 @@ def main() -> None:
                 made = asked.calibrated(simulated.MODES[mode], seed)
                 found["stopping"][mode].append(stopped(made))
                 told(f"{mode} {seed}: {found['stopping'][mode][-1]}")
-    if "prompts" in parts:
-        without = {}
-        for kind in KINDS:
-            others = Evidence(tuple(each for each in KINDS if each != kind))
-            made = asked.calibrated(simulated.HELPFUL, SEEDS[0], evidence=others)
-            without[kind] = made.rounds[-1].quality.f1
-            told(f"without {kind}")
-        found["prompts"] = {
-            "kinds": kinds_of(runs),
-            "without": without,
-            "with_all": runs[0].rounds[-1].quality.f1,
-        }
-        told("prompts")
-    if "detector" in parts:
-        found["detector"] = detector(entries, truth, runs)
-        told("detector")
+    for kind in KINDS if "prompts" in parts else ():
+        others = Evidence(tuple(each for each in KINDS if each != kind))
+        made = asked.calibrated(simulated.HELPFUL, SEEDS[0], evidence=others)
+        found["prompts"]["without"][kind] = made.rounds[-1].quality.f1
+        told(f"without {kind}")
     print(tables(found))
 
 
