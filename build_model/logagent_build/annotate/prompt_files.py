@@ -24,6 +24,7 @@ FOLDER = Path(__file__).with_name("prompts")
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 _NEEDS = {
     "label": frozenset({"lines"}),
+    "calibrate": frozenset({"lines"}),
     "explain": frozenset({"lines", "category", "context"}),
     "synthesize": frozenset({"system"}),
     "sequence": frozenset({"sequence", "information"}),
@@ -31,6 +32,7 @@ _NEEDS = {
 }
 _KNOWS = {
     "label": frozenset({"lines", "examples"}),
+    "calibrate": frozenset({"lines", "examples", "sequence"}),
     "explain": frozenset({"lines", "category", "context", "seen"}),
     "synthesize": frozenset(
         {"system", "count", "components", "situation", "categories", "lengths", "known"}
@@ -40,6 +42,7 @@ _KNOWS = {
 }
 _ANSWERS = {  # forms of a reply that go with a purpose
     "label": ("json", "lines"),
+    "calibrate": ("json", "lines"),
     "explain": ("text",),
     "synthesize": ("json", "lines"),
     "sequence": ("word",),
@@ -54,8 +57,8 @@ class PromptFile:
     name: str
     version: int
     purpose: str
-    """``label``, ``explain``, ``synthesize``, ``sequence`` (a sequence of events) or ``describe``
-    (templates)."""
+    """``label``, ``calibrate`` (one line, with evidence), ``explain``, ``synthesize``,
+    ``sequence`` (a sequence of events) or ``describe`` (templates)."""
     source: str
     """Where it comes from, for those who compare."""
     system: str
@@ -189,8 +192,8 @@ def _values(raw: Mapping[str, Any]) -> list[str]:
         problems.append(f"answer: {raw['answer']!r} is neither of json, lines, text, word")
     elif raw["answer"] not in _ANSWERS[raw["purpose"]]:
         problems.append(
-            "answer: text goes with explain and describe, json and lines go with label "
-            "and synthesize, word with sequence"
+            "answer: text goes with explain and describe, json and lines go with label, "
+            "calibrate and synthesize, word with sequence"
         )
     if not 0 <= raw["temperature"] <= 2:
         problems.append("temperature: not in [0, 2]")

@@ -1,12 +1,14 @@
 """`logagent-build`: one command per stage, from files to files. Nothing else here knows typer."""
 
 # The order of the help.
-from logagent_build.cli import training, labelling, clustering, synthesizing  # isort: skip
+from logagent_build.cli import training, labelling, calibrating  # isort: skip
+from logagent_build.cli import clustering, synthesizing  # isort: skip
 from logagent_build.cli import sequence_voting  # isort: skip
 from logagent_build.cli.base import app
 
 __all__ = [
     "app",
+    "calibrating",
     "clustering",
     "labelling",
     "main",

@@ -9,12 +9,14 @@ from logagent.errors import ConfigError
 from logagent_build.annotate.prompt_files import FOLDER, load, names
 
 LABELS = ("cot-fs", "fs", "fs-cot", "fs-cot-sr", "loggpt", "logprompt", "plain")
+EVIDENCE = ("filter", "induce", "refine")
 WRITERS = ("synth-plan", "synth-normal", "synth-hard", "synth-anomalous", "synth-pairs")
 
 
 def test_the_prompts_of_the_papers_are_there() -> None:
-    assert sorted((*LABELS, "describe", "flexlog", "root-cause", *WRITERS)) == names()
+    assert sorted((*LABELS, *EVIDENCE, "describe", "flexlog", "root-cause", *WRITERS)) == names()
     assert all(load(name).name == name for name in LABELS)
+    assert all(load(name, "calibrate").name == name for name in EVIDENCE)
     assert "at most 100 words" in load("root-cause", "explain").system.replace(
         "a maximum of 100", "at most 100"
     )
