@@ -196,7 +196,7 @@ class _State:
 
     def _think(self) -> None:
         for _ in range(2):
-            answers = odds_of_answers(self._tally, self.reliance).sum(axis=1)
+            answers = odds_of_answers(self._tally, self.reliance)
             for entry, label in self.people.items():
                 answers[entry] = _TOLD if label else -_TOLD
             strength = np.tanh(answers / 2)
@@ -208,7 +208,7 @@ class _State:
             self.reliance = fit(self._tally, self._predicted, self.reliance)
         nearby = odds_of_neighbours(self._predicted, self.reliance)
         self.odds = np.clip(
-            nearby + odds_of_answers(self._tally, self.reliance).sum(axis=1), -30, 30
+            nearby + odds_of_answers(self._tally, self.reliance), -30, 30
         )
         for entry, label in self.people.items():
             self.odds[entry] = 30.0 if label else -30.0

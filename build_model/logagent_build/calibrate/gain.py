@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from logagent_build.calibrate.neighbours import Predicted
-from logagent_build.calibrate.reliance import KINDS, Reliance, Tally, Trust, odds_of_answers
+from logagent_build.calibrate.reliance import KINDS, Reliance, Tally, likelihood, odds_of_answers
 
 __all__ = ["Wanted", "gain_nearby", "gain_own", "wanted"]
 
@@ -52,19 +52,29 @@ def gain_own(odds: Reals, tally: Tally, reliance: Reliance) -> Reals:
         tally: of the answers so far.
         reliance: in them.
     """
-    from scipy.special import expit  # type: ignore[import-untyped]  # noqa: PLC0415  # slow
+    from scipy.special import (  # type: ignore[import-untyped]  # noqa: PLC0415  # no types; slow
+        expit,
+        logsumexp,
+    )
 
     yes = expit(odds)
     now = np.minimum(yes, 1 - yes)
+    flat, of = np.unique(tally.reshape(len(tally), -1), axis=0, return_inverse=True)
+    of = of.reshape(-1)
+    patterns = flat.reshape(-1, *tally.shape[1:])
+    joint = likelihood(patterns, reliance)
+    node = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
     found = np.zeros((len(odds), len(KINDS)))
-    for kind, trust in enumerate(reliance.kinds):
+    for kind in range(len(KINDS)):
         for more in range(1, _AHEAD + 1):
             after = np.zeros(len(odds))
             for flagged in range(more + 1):
-                after += np.minimum(
-                    yes * _chance(tally[:, kind], more, flagged, trust, anomalous=True),
-                    (1 - yes) * _chance(tally[:, kind], more, flagged, trust, anomalous=False),
-                )
+                normal, anomalous = (
+                    (node[:, :, truth] * _chance(patterns, kind, more, flagged, reliance, truth))
+                    .sum(axis=1)[of]
+                    for truth in (0, 1)
+                )  # fmt: skip
+                after += np.minimum(yes * anomalous, (1 - yes) * normal)
             found[:, kind] = np.maximum(found[:, kind], (now - after) / more)
     return found
 
@@ -73,7 +83,7 @@ def gain_nearby(predicted: Predicted, wrong: Reals, count: Reals, reliance: Reli
     """Return the lines nearby that a first answer about each entry puts right: float64 (n,)."""
     one = np.zeros((1, len(KINDS), 2), np.int64)
     one[0, 0, 1] = 1
-    strength = math.tanh(abs(float(odds_of_answers(one, reliance)[0, 0])) / 2)
+    strength = math.tanh(abs(float(odds_of_answers(one, reliance)[0])) / 2)
     noise = (1 - strength**2) / max(strength**2, 1e-3)
     spread = predicted.spread
     weight = (count * wrong / predicted.variance).astype(np.float32)
@@ -106,16 +116,21 @@ def wanted(own: Reals, nearby: Reals, cells: npt.NDArray[np.int64], most: int) -
     return [Wanted(int(at), int(kind[at]), float(whole[at])) for at in first if whole[at] > 0]
 
 
-def _chance(tally: Tally, more: int, flagged: int, trust: Trust, *, anomalous: bool) -> Reals:
-    """P(`flagged` of `more` further answers say anomalous | answers so far, truth)."""
-    rate = trust.rate(anomalous=anomalous)
-    size = (1 - trust.together) / trust.together
-    wrong_before, right_before = (
-        (tally[:, 0], tally[:, 1]) if anomalous else (tally[:, 1], tally[:, 0])
-    )
-    wrong, right = (more - flagged, flagged) if anomalous else (flagged, more - flagged)
-    alpha, beta = rate * size + wrong_before, (1 - rate) * size + right_before
-    found = np.full(len(tally), float(math.comb(more, flagged)))
+def _chance(
+    tally: Tally, kind: int, more: int, flagged: int, reliance: Reliance, truth: int
+) -> Reals:
+    """P(`flagged` of `more` further answers say anomalous | the others, difficulty, truth).
+
+    Returns:
+        float64 (n, nodes).
+    """
+    together = reliance.kinds[kind].together
+    size = (1 - together) / together
+    rates = reliance.rates(kind, anomalous=bool(truth))
+    wrong, right = (more - flagged, flagged) if truth else (flagged, more - flagged)
+    alpha = rates * size + tally[:, kind, 1 - truth, None]
+    beta = (1 - rates) * size + tally[:, kind, truth, None]
+    found: Reals = np.full(alpha.shape, float(math.comb(more, flagged)))
     for step in range(wrong):
         found *= (alpha + step) / (alpha + beta + step)
     for step in range(right):

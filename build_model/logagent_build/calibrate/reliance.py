@@ -7,19 +7,26 @@ a classifier beside them (Raykar et al., Learning from Crowds, 2010):
 
     P(truth of i | all) ∝ P(truth | neighbours)ᵢ · Π over kinds P(answers of the kind about i | truth)
 
-For each kind: the share of normal entries called anomalous, of anomalous ones called normal, and
-how much the answers about one entry err together, a beta-binomial with correlation ρ: with ρ near
-1 a second answer of that kind says nothing new, and one of another kind is worth more. What the
-neighbours say is scaled likewise, by a logistic curve. All of it is fitted by expectation
-maximisation, with priors that decide while there are few answers.
+For each kind: the share of normal entries called anomalous, and of anomalous ones called normal.
+Errors about one entry go together in two ways:
 
-Guarantees: no randomness; rates stay in [`LEAST_RATE`, `MOST_RATE`]. Memory: O(entries · kinds).
+* within a kind, a beta-binomial with correlation ρ: with ρ near 1 a second answer of that kind
+  says nothing new, and one of another kind is worth more;
+* over all kinds, a difficulty δ ~ N(0, τ²) of each entry, added to the logit of every rate: with
+  a large τ no number of answers makes an entry sure, and its neighbours decide.
+
+What the neighbours say is scaled by a logistic curve. All of it is fitted by expectation
+maximisation, with priors that decide while there are few answers; τ is the one of a few under
+which the answers are most probable.
+
+Guarantees: no randomness; rates stay in [`LEAST_RATE`, `MOST_RATE`]. Costs depend on how many
+different tallies there are, hardly on entries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +34,7 @@ import numpy.typing as npt
 from logagent_build.calibrate.neighbours import Predicted
 from logagent_build.calibrate.queries import Kind
 
-__all__ = ["KINDS", "Reliance", "Tally", "Trust", "fit", "odds_of_answers", "odds_of_neighbours"]
+__all__ = ["KINDS", "Reliance", "Tally", "Trust", "fit", "likelihood", "odds_of_answers", "odds_of_neighbours"]
 
 Reals = npt.NDArray[np.float64]
 Tally = npt.NDArray[np.int64]
@@ -42,7 +49,14 @@ _CORRELATION = 0.3  # before anything is known
 _PAIRS = 15.0  # entries with several answers of a kind that this prior weighs as much as
 _SLOPE = 1.7  # a logistic curve with this slope is nearly the normal distribution's
 _SLOPES = 20.0  # weight of the prior of the curve
-_STEPS = 25  # of expectation maximisation
+_STEPS = 15  # of expectation maximisation
+_DIFFICULTIES = (0.0, 0.7, 1.4, 2.1)  # logits
+_DIFFICULTY = 0.7  # before anything is known
+_DIFFICULTIES_PRIOR = 2.0
+NODES: Reals = np.sqrt(2) * np.polynomial.hermite.hermgauss(5)[0]
+"""Difficulties, in standard deviations, that stand for a normal distribution of them."""
+LOG_WEIGHTS: Reals = np.log(np.polynomial.hermite.hermgauss(5)[1] / np.sqrt(np.pi))
+"""Of the nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +64,11 @@ class Trust:
     """In one kind of answer."""
 
     wrong_normal: float = _RATE
-    """Share of normal entries called anomalous."""
+    """Share of normal entries of mean difficulty called anomalous."""
     wrong_anomalous: float = _RATE
-    """Share of anomalous entries called normal."""
+    """Share of anomalous entries of mean difficulty called normal."""
     together: float = _CORRELATION
     """ρ: how much the errors about one entry go together, in (0, 1)."""
-
-    def rate(self, *, anomalous: bool) -> float:
-        """Share of entries of a class that are misread."""
-        return self.wrong_anomalous if anomalous else self.wrong_normal
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +76,41 @@ class Reliance:
     """In all kinds, in the order of `KINDS`, and in the neighbours."""
 
     kinds: tuple[Trust, ...] = field(default_factory=lambda: (Trust(),) * len(KINDS))
+    difficulty: float = _DIFFICULTY
+    """τ: standard deviation of difficulty, in logits."""
     slope: float = _SLOPE
     """Of the log odds in the neighbours' standardised prediction."""
     offset: float = 0.0
 
+    def rates(self, kind: int, *, anomalous: bool) -> Reals:
+        """Share of entries of a class that are misread, at each of `NODES` difficulties."""
+        trust = self.kinds[kind]
+        rate = trust.wrong_anomalous if anomalous else trust.wrong_normal
+        at: Reals = _expit(math.log(rate / (1 - rate)) + self.difficulty * NODES)
+        return np.clip(at, 1e-3, 1 - 1e-3)
+
+
+def likelihood(tally: Tally, reliance: Reliance) -> Reals:
+    """Return log P(answers about an entry, its difficulty | truth): float64 (n, nodes, 2).
+
+    The last axis is the truth: normal, anomalous.
+    """
+    found = np.zeros((len(tally), len(NODES), 2)) + LOG_WEIGHTS[:, None]
+    for kind, trust in enumerate(reliance.kinds):
+        heard = np.flatnonzero(tally[:, kind].any(axis=1))
+        for truth in (0, 1):
+            rates = reliance.rates(kind, anomalous=bool(truth))
+            wrong, right = tally[heard, kind, 1 - truth], tally[heard, kind, truth]
+            found[heard, :, truth] += _log_chance(wrong, right, rates, trust.together)
+    return found
+
 
 def odds_of_answers(tally: Tally, reliance: Reliance) -> Reals:
-    """Return the log odds that an entry is anomalous by its own answers alone: float64 (n, kinds).
-
-    Args:
-        tally: of the answers.
-        reliance: in their kinds.
-    """
-    found = np.zeros(tally.shape[:2])
-    for at, trust in enumerate(reliance.kinds):
-        found[:, at] = _log_likelihood(tally[:, at], trust, anomalous=True)
-        found[:, at] -= _log_likelihood(tally[:, at], trust, anomalous=False)
-    return found
+    """Return the log odds that an entry is anomalous by its own answers alone: float64 (n,)."""
+    patterns, of = _patterns(tally)
+    each = _sum_log(likelihood(patterns, reliance), axis=1)
+    odds: Reals = (each[:, 1] - each[:, 0])[of]
+    return odds
 
 
 def odds_of_neighbours(predicted: Predicted, reliance: Reliance) -> Reals:
@@ -100,59 +128,107 @@ def fit(tally: Tally, predicted: Predicted, before: Reliance) -> Reliance:
         predicted: what neighbours say of each entry, its own answers left out.
         before: where to begin.
     """
-    asked = np.flatnonzero(tally.sum(axis=(1, 2)) > 0)
+    asked = np.flatnonzero(tally.any(axis=(1, 2)))
     if not len(asked):
         return before
-    tally = tally[asked]
+    patterns, of = _patterns(tally[asked])
     standard = predicted.mean[asked] / np.sqrt(predicted.variance[asked])
-    found = before
-    for _ in range(_STEPS):
-        odds = found.slope * standard + found.offset + odds_of_answers(tally, found).sum(axis=1)
-        truth = _logistic(odds)
-        kinds = tuple(
-            _trust(tally[:, at], truth) if tally[:, at].any() else Trust()
-            for at in range(len(KINDS))
-        )
-        found = Reliance(kinds, *_curve(standard, truth, found))
-    return found
+    best = (-np.inf, before)
+    for difficulty in _DIFFICULTIES:
+        found = replace(before, difficulty=difficulty)
+        for _ in range(_STEPS):
+            joint = likelihood(patterns, found)
+            each = _sum_log(joint, axis=1)
+            odds = found.slope * standard + found.offset
+            truth = _expit(odds + (each[:, 1] - each[:, 0])[of])
+            found = _better(patterns, of, joint - each[:, None], truth, standard, found)
+        each = _sum_log(likelihood(patterns, found), axis=1)[of]
+        odds = found.slope * standard + found.offset
+        whole = _sum_log(each + np.stack([-_soft(odds), -_soft(-odds)], axis=1), axis=1)
+        fits = float(whole.sum()) - _DIFFICULTIES_PRIOR * (difficulty - _DIFFICULTY) ** 2
+        best = max(best, (fits, found), key=lambda pair: pair[0])
+    return best[1]
 
 
-def _log_likelihood(tally: Tally, trust: Trust, *, anomalous: bool) -> Reals:
-    """Return log P(answers in this order | truth) of a beta-binomial: float64 (n,)."""
+def _better(
+    patterns: Tally,
+    of: npt.NDArray[np.int64],
+    node: Reals,
+    truth: Reals,
+    standard: Reals,
+    before: Reliance,
+) -> Reliance:
+    """One step of maximisation, `node` being log P(difficulty | answers, truth)."""
+    mass = np.stack(
+        [np.bincount(of, 1 - truth, len(patterns)), np.bincount(of, truth, len(patterns))], axis=1
+    )
+    weight = np.exp(node) * mass[:, None]  # (patterns, nodes, 2)
+    kinds = tuple(
+        _trust(kind, patterns[:, kind], weight, before) if patterns[:, kind].any() else Trust()
+        for kind in range(len(KINDS))
+    )
+    slope, offset = _curve(standard, truth, before)
+    return replace(before, kinds=kinds, slope=slope, offset=offset)
+
+
+def _trust(kind: int, tally: Tally, weight: Reals, before: Reliance) -> Trust:
+    """Fit one kind to answers."""
+    total = tally.sum(axis=1)
+    used = total > 0
+    tally, total, weight = tally[used], total[used], weight[used]
+    old = before.kinds[kind]
+    # An entry weighs as much as its answers say independently of each other.
+    alone = weight / (1 + (total - 1) * old.together)[:, None, None]
+    rates = []
+    for truth, rate in enumerate((old.wrong_normal, old.wrong_anomalous)):
+        answers = (alone[:, :, truth] * total[:, None]).sum(axis=0)
+        errors = float((alone[:, :, truth] * tally[:, 1 - truth, None]).sum())
+        rates.append(_rate(answers, errors, rate, before.difficulty))
+    found = replace(old, wrong_normal=rates[0], wrong_anomalous=rates[1])
+    several = total > 1
+    if not several.any():
+        return replace(found, together=_CORRELATION)
+    fits = []
+    for together in _CORRELATIONS:
+        value = -_PAIRS * (together - _CORRELATION) ** 2
+        for truth in (0, 1):
+            at = replace(before, kinds=(found,)).rates(0, anomalous=bool(truth))
+            wrong, right = tally[several, 1 - truth], tally[several, truth]
+            log = _log_chance(wrong, right, at, together)
+            value += float((weight[several, :, truth] * log).sum())
+        fits.append(value)
+    return replace(found, together=_CORRELATIONS[int(np.argmax(fits))])
+
+
+def _rate(answers: Reals, errors: float, start: float, difficulty: float) -> float:
+    """Return the rate at mean difficulty under which `errors` of `answers` are expected."""
+    answers = answers + _ANSWERS * np.exp(LOG_WEIGHTS)
+    prior = _expit(math.log(_RATE / (1 - _RATE)) + difficulty * NODES)
+    errors += _ANSWERS * float(np.exp(LOG_WEIGHTS) @ prior)
+    at = math.log(start / (1 - start))
+    for _ in range(6):
+        rates = _expit(at + difficulty * NODES)
+        slope = float((answers * rates * (1 - rates)).sum())
+        at += min(max((errors - float(answers @ rates)) / max(slope, 1e-9), -1.0), 1.0)
+    return float(np.clip(_expit(np.array(at)), LEAST_RATE, MOST_RATE))
+
+
+def _log_chance(wrong: Reals, right: Reals, rates: Reals, together: float) -> Reals:
+    """Log probability of answers in this order, beta-binomial: float64 (n, nodes)."""
     from scipy.special import (  # type: ignore[import-untyped]  # noqa: PLC0415  # no types; slow
         betaln,
     )
 
-    rate = trust.rate(anomalous=anomalous)
-    size = (1 - trust.together) / trust.together
-    wrong, right = (tally[:, 0], tally[:, 1]) if anomalous else (tally[:, 1], tally[:, 0])
-    log: Reals = betaln(rate * size + wrong, (1 - rate) * size + right) - betaln(
-        rate * size, (1 - rate) * size
-    )
+    size = (1 - together) / together
+    alpha, beta = rates * size, (1 - rates) * size
+    log: Reals = betaln(alpha + wrong[:, None], beta + right[:, None]) - betaln(alpha, beta)
     return log
 
 
-def _trust(tally: Tally, truth: Reals) -> Trust:
-    """Fit one kind to answers, `truth` being the probability that an entry is anomalous."""
-    total = tally.sum(axis=1)
-    used = total > 0
-    tally, truth, total = tally[used], truth[used], total[used]
-    best = (-np.inf, Trust())
-    for together in _CORRELATIONS:
-        # An entry weighs as much as its answers say independently of each other.
-        weight = 1.0 / (1 + (total - 1) * together)
-        rates = []
-        for share, wrong in ((1 - truth, tally[:, 1]), (truth, tally[:, 0])):
-            errors = float((share * weight * wrong).sum()) + _ANSWERS * _RATE
-            answers = float((share * weight * total).sum()) + _ANSWERS
-            rates.append(min(max(errors / answers, LEAST_RATE), MOST_RATE))
-        trust = Trust(rates[0], rates[1], together)
-        several = total > 1
-        fits = truth[several] * _log_likelihood(tally[several], trust, anomalous=True)
-        fits += (1 - truth[several]) * _log_likelihood(tally[several], trust, anomalous=False)
-        prior = -_PAIRS * (together - _CORRELATION) ** 2
-        best = max(best, (float(fits.sum()) + prior, trust), key=lambda pair: pair[0])
-    return best[1]
+def _patterns(tally: Tally) -> tuple[Tally, npt.NDArray[np.int64]]:
+    """Return the different tallies, and which one each entry has."""
+    flat, of = np.unique(tally.reshape(len(tally), -1), axis=0, return_inverse=True)
+    return flat.reshape(-1, *tally.shape[1:]), of.reshape(-1)
 
 
 def _curve(standard: Reals, truth: Reals, before: Reliance) -> tuple[float, float]:
@@ -161,15 +237,28 @@ def _curve(standard: Reals, truth: Reals, before: Reliance) -> tuple[float, floa
     at = np.array([before.slope, before.offset])
     centre, strength = np.array([_SLOPE, 0.0]), np.array([_SLOPES, _SLOPES / 4])
     for _ in range(8):
-        guess = _logistic(values @ at)
+        guess = _expit(values @ at)
         gradient = values.T @ (truth - guess) - strength * (at - centre)
         curvature = (values * (guess * (1 - guess))[:, None]).T @ values + np.diag(strength)
         at = at + np.clip(np.linalg.solve(curvature, gradient), -0.5, 0.5)
     return float(np.clip(at[0], 0.2, 4.0)), float(np.clip(at[1], -3.0, 3.0))
 
 
-def _logistic(odds: Reals) -> Reals:
+def _expit(odds: Reals) -> Reals:
     from scipy.special import expit  # noqa: PLC0415  # slow to import
 
     found: Reals = expit(odds)
+    return found
+
+
+def _soft(odds: Reals) -> Reals:
+    """Return log(1 + exp(odds)): minus the log of the probability of the other."""
+    found: Reals = np.logaddexp(0.0, odds)
+    return found
+
+
+def _sum_log(values: Reals, axis: int) -> Reals:
+    from scipy.special import logsumexp  # noqa: PLC0415  # slow to import
+
+    found: Reals = logsumexp(values, axis=axis)
     return found
