@@ -26,29 +26,32 @@ import numpy as np
 import numpy.typing as npt
 
 from logagent_build.alpha.clusters import cluster
-from logagent_build.alpha.labeller import Example
-from logagent_build.alpha.pool import shown
 from logagent_build.calibrate.entries import Entries
 from logagent_build.calibrate.gain import gain_nearby, gain_own, wanted
 from logagent_build.calibrate.neighbours import Neighbours, Predicted
-from logagent_build.calibrate.queries import AskQueries, Query
+from logagent_build.calibrate.queries import AskQueries, Kind, Query
 from logagent_build.calibrate.reliance import (
-    KINDS,
+    CHANNELS,
     Reliance,
     fit,
     odds_of_answers,
     odds_of_neighbours,
 )
+from logagent_build.calibrate.support import Support, query
 
 __all__ = ["Combined", "Combining", "Round", "combine"]
 
 Reals = npt.NDArray[np.float64]
 Progress = Callable[[float], None]
+Asked = tuple[int, Kind, float]
+"""Entry, kind, and the gain that was expected."""
+KINDS: tuple[Kind, ...] = ("plain", "refine", "induce", "filter")
 
 _CLUSTERS = 512  # most: k-means of 20,000 entries then takes a quarter of a minute
 _TOLD = 6.0  # log odds of an entry that stands in for infinity: a person's label
+_PILOTS = 40  # entries that every kind is tried on
 _SURE = 0.1  # P(wrong) below which an asked entry may be an example
-_SUPPORT = 3  # examples of a class in a prompt
+_SAMPLES = 3  # answers of a kind about an entry, where it has fewer texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +122,17 @@ def combine(
         reviewed: labels of entries by a person: they win, and their neighbours hear of them.
     """
     state = _State(entries, dict(reviewed or {}))
+    pilots = min(_PILOTS, settings.calls // 30)
     n = len(entries)
     k = max(1, min(int(settings.calls * settings.first), n, _CLUSTERS))
     found = cluster(entries.vectors, entries.count, k, seed=settings.seed, iterations=20)
     order = np.lexsort((-entries.count, found.distance, found.of))
     firsts = order[np.r_[True, np.diff(found.of[order]) != 0]]
-    chosen = [(int(at), 0, 0.0) for at in firsts if int(at) not in state.people]
+    chosen: list[Asked] = [(int(at), "plain", 0.0) for at in firsts if int(at) not in state.people]
     rounds: list[Round] = []
     spent = 0
     while chosen:
-        queries = [state.query(entry, kind) for entry, kind, _ in chosen]
+        queries = state.queries(chosen)
         answers = ask(queries)
         if len(answers) != len(queries):
             raise ValueError(f"{len(queries)} questions, {len(answers)} answers")
@@ -141,13 +145,16 @@ def combine(
         rounds.append(
             Round(
                 len(queries),
-                dict(Counter(KINDS[kind] for _, kind, _ in chosen)),
+                dict(Counter(kind for _, kind, _ in chosen)),
                 gains,
                 float((state.wrong * entries.count).sum()),
                 asdict(state.reliance),
             )
         )
         chosen = state.worth(found.of, batch)
+        if len(rounds) == 1 and batch:
+            chosen = state.pilots(min(pilots, batch // 4)) + chosen
+            chosen = list({(entry, kind): (entry, kind, gain) for entry, kind, gain in reversed(chosen)}.values())[::-1][:batch]
         if not chosen or np.mean([gain for _, _, gain in chosen]) < settings.least:
             break
     progress(1.0)
@@ -163,10 +170,13 @@ class _State:
         self.reliance = Reliance()
         n = len(entries)
         self._neighbours = Neighbours(entries.vectors, entries.domain)
-        self._tally = np.zeros((n, len(KINDS), 2), np.int64)
+        self._tally = np.zeros((n, len(CHANNELS), 2), np.int64)
         self._asked = np.zeros((n, len(KINDS)), np.int64)
-        self._variants = np.array([len(each) for each in entries.variants])
-        self._lines = entries.lines
+        self._texts = np.maximum([len(each) for each in entries.variants], _SAMPLES)
+        self._alone = np.array(
+            [not (a or b) for a, b in zip(entries.before, entries.after, strict=True)], np.bool_
+        )
+        self._support: Support | None = None
         self.odds = np.zeros(n)
         self._predicted: Predicted
         self._think()
@@ -186,13 +196,20 @@ class _State:
         found: Reals = np.minimum(soft, 1 - soft)
         return found
 
-    def hear(self, asked: Sequence[tuple[int, int, float]], said: Sequence[bool | None]) -> None:
+    def hear(self, asked: Sequence[Asked], said: Sequence[bool | None]) -> None:
         """Count answers, and think again."""
         for (entry, kind, _), anomalous in zip(asked, said, strict=True):
-            self._asked[entry, kind] += 1
+            self._asked[entry, KINDS.index(kind)] += 1
             if anomalous is not None:
-                self._tally[entry, kind, int(anomalous)] += 1
+                self._tally[entry, self._channel(kind)[entry], int(anomalous)] += 1
         self._think()
+
+    def _channel(self, kind: Kind) -> npt.NDArray[np.int64]:
+        at = {"plain": 0, "refine": 1, "induce": 2, "filter": 4}[kind]
+        found = np.full(len(self.entries), at)
+        if at >= 2 and self._support is not None:
+            found += self._support.near_anomalous
+        return found
 
     def _think(self) -> None:
         for _ in range(2):
@@ -207,57 +224,56 @@ class _State:
             self._predicted = self._neighbours.predict(said, noise)
             self.reliance = fit(self._tally, self._predicted, self.reliance)
         nearby = odds_of_neighbours(self._predicted, self.reliance)
-        self.odds = np.clip(
-            nearby + odds_of_answers(self._tally, self.reliance), -30, 30
-        )
+        self.odds = np.clip(nearby + odds_of_answers(self._tally, self.reliance), -30, 30)
         for entry, label in self.people.items():
             self.odds[entry] = 30.0 if label else -30.0
 
-    def worth(self, cells: npt.NDArray[np.int64], most: int) -> list[tuple[int, int, float]]:
-        """Return the questions worth most: entry, kind, gain."""
+    def worth(self, cells: npt.NDArray[np.int64], most: int) -> list[Asked]:
+        """Return the questions worth most."""
         count = self.entries.count.astype(np.float64)
-        own = gain_own(self.odds, self._tally, self.reliance) * count[:, None]
-        support = self._support()
-        askable = self._asked < self._variants[:, None]
-        askable[:, 1] &= bool(support[0].size and support[1].size)
-        askable[:, 2] &= bool(support[0].size)
-        around = np.array(
-            [len(a) + len(b) for a, b in zip(self.entries.before, self.entries.after, strict=True)]
-        )
-        askable[:, 3] = (self._asked[:, 3] == 0) & (around > 0)
-        askable[list(self.people)] = False
-        own = np.where(askable, own, -1.0)
-        nearby = gain_nearby(self._predicted, self.wrong, count, self.reliance)
-        nearby[self._asked.any(axis=1)] = 0.0
-        return [(each.entry, each.kind, each.gain) for each in wanted(own, nearby, cells, most)]
-
-    def _support(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Entries that may serve as examples: normal, anomalous."""
         heard = self._tally.any(axis=(1, 2))
         heard[list(self.people)] = True
-        sure = heard & (self.wrong < _SURE)
-        return np.flatnonzero(sure & (self.odds <= 0)), np.flatnonzero(sure & (self.odds > 0))
+        support = self._support = Support.of(
+            self.entries, heard & (self.wrong < _SURE), self.odds > 0
+        )
+        gains = gain_own(self.odds, self._tally, self.reliance) * count[:, None]
+        own = np.stack(
+            [np.take_along_axis(gains, self._channel(kind)[:, None], 1)[:, 0] for kind in KINDS],
+            axis=1,
+        )
+        own = np.where(self._askable(support), own, -1.0)
+        nearby = gain_nearby(self._predicted, self.wrong, count, self.reliance)
+        nearby[self._asked.any(axis=1)] = 0.0
+        return [
+            (each.entry, KINDS[each.kind], each.gain)
+            for each in wanted(own, nearby, cells, most)
+        ]
 
-    def query(self, entry: int, kind: int) -> Query:
-        """Make the next question of a kind about an entry."""
-        line = shown(self.entries.variants[entry][int(self._asked[entry, kind])])
-        if KINDS[kind] == "plain":
-            return Query(line)
-        if KINDS[kind] == "refine":
-            around = (*self.entries.before[entry], self._lines[entry], *self.entries.after[entry])
-            return Query(line, "refine", sequence=tuple(shown(each) for each in around))
-        normal, anomalous = self._support()
-        examples = self._nearest(entry, normal, anomalous=False)
-        if KINDS[kind] == "induce":
-            examples += self._nearest(entry, anomalous, anomalous=True)
-            return Query(line, "induce", tuple(examples))
-        return Query(line, "filter", tuple(examples))
+    def pilots(self, most: int) -> list[Asked]:
+        """Ask everything about the heaviest entries that were asked: kinds are compared there."""
+        askable = self._askable(self._support) if self._support else np.zeros((0, 4), np.bool_)
+        asked = np.flatnonzero(self._asked.any(axis=1))
+        heaviest = asked[np.argsort(-self.entries.count[asked], kind="stable")[:most]]
+        return [
+            (int(at), kind, 0.0)
+            for at in heaviest
+            for number, kind in enumerate(KINDS)
+            if kind != "plain" and askable[at, number]
+        ]
 
-    def _nearest(
-        self, entry: int, among: npt.NDArray[np.int64], *, anomalous: bool
-    ) -> list[Example]:
-        """Examples of a class nearest to an entry: Eq. 2."""
-        among = among[among != entry]
-        like = self.entries.vectors[among] @ self.entries.vectors[entry]
-        best = among[np.argsort(-like, kind="stable")[:_SUPPORT]]
-        return [(shown(self._lines[at]), anomalous) for at in best]
+    def _askable(self, support: Support) -> npt.NDArray[np.bool_]:
+        found = self._asked < self._texts[:, None]
+        found[:, 1] &= ~self._alone
+        found[:, 2] &= bool(support.normal.shape[1] and support.anomalous.shape[1])
+        found[:, 3] &= bool(support.normal.shape[1])
+        found[list(self.people)] = False
+        return found
+
+    def queries(self, asked: Sequence[Asked]) -> list[Query]:
+        """Make the questions."""
+        return [
+            query(
+                self.entries, entry, kind, int(self._asked[entry, KINDS.index(kind)]), self._support
+            )
+            for entry, kind, _ in asked
+        ]

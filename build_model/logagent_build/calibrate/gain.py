@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from logagent_build.calibrate.neighbours import Predicted
-from logagent_build.calibrate.reliance import KINDS, Reliance, Tally, likelihood, odds_of_answers
+from logagent_build.calibrate.reliance import CHANNELS, Reliance, Tally, likelihood, odds_of_answers
 
 __all__ = ["Wanted", "gain_nearby", "gain_own", "wanted"]
 
@@ -39,7 +39,7 @@ class Wanted:
 
     entry: int
     kind: int
-    """Index into `reliance.KINDS`."""
+    """Index into `reliance.CHANNELS`."""
     gain: float
     """Lines put right, expected."""
 
@@ -64,8 +64,8 @@ def gain_own(odds: Reals, tally: Tally, reliance: Reliance) -> Reals:
     patterns = flat.reshape(-1, *tally.shape[1:])
     joint = likelihood(patterns, reliance)
     node = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
-    found = np.zeros((len(odds), len(KINDS)))
-    for kind in range(len(KINDS)):
+    found = np.zeros((len(odds), len(CHANNELS)))
+    for kind in range(len(CHANNELS)):
         for more in range(1, _AHEAD + 1):
             after = np.zeros(len(odds))
             for flagged in range(more + 1):
@@ -81,7 +81,7 @@ def gain_own(odds: Reals, tally: Tally, reliance: Reliance) -> Reals:
 
 def gain_nearby(predicted: Predicted, wrong: Reals, count: Reals, reliance: Reliance) -> Reals:
     """Return the lines nearby that a first answer about each entry puts right: float64 (n,)."""
-    one = np.zeros((1, len(KINDS), 2), np.int64)
+    one = np.zeros((1, len(CHANNELS), 2), np.int64)
     one[0, 0, 1] = 1
     strength = math.tanh(abs(float(odds_of_answers(one, reliance)[0])) / 2)
     noise = (1 - strength**2) / max(strength**2, 1e-3)

@@ -32,22 +32,33 @@ import numpy as np
 import numpy.typing as npt
 
 from logagent_build.calibrate.neighbours import Predicted
-from logagent_build.calibrate.queries import Kind
 
-__all__ = ["KINDS", "Reliance", "Tally", "Trust", "fit", "likelihood", "odds_of_answers", "odds_of_neighbours"]
+__all__ = ["CHANNELS", "Reliance", "Tally", "Trust", "fit", "likelihood", "odds_of_answers", "odds_of_neighbours"]
 
 Reals = npt.NDArray[np.float64]
 Tally = npt.NDArray[np.int64]
-"""Answers about each entry: int64 (n, kinds, 2), said to be normal and anomalous."""
+"""Answers about each entry: int64 (n, channels, 2), said to be normal and anomalous."""
 
-KINDS: tuple[Kind, ...] = ("plain", "induce", "filter", "refine")
+CHANNELS = (
+    "plain",
+    "refine",
+    "induce, near normal",
+    "induce, near anomalous",
+    "filter, near normal",
+    "filter, near anomalous",
+)
+"""Kinds of answers; those with labelled examples by the label of the nearest one."""
 LEAST_RATE, MOST_RATE = 0.01, 0.45
-_RATE = 0.15  # of errors, before anything is known
+_BEFORE = ((0.2, 0.2), (0.15, 0.15)) + 2 * ((0.05, 0.4), (0.4, 0.05))
+"""Rates of normal and of anomalous entries before anything is known. Of prompts with examples it
+is assumed that they are read as their examples are: then the answer says little that the
+neighbours did not say. Nothing but other answers about the same entries can tell otherwise."""
 _ANSWERS = 12.0  # answers that this prior weighs as much as
 _CORRELATIONS = (0.02, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75, 0.9)
 _CORRELATION = 0.3  # before anything is known
 _PAIRS = 15.0  # entries with several answers of a kind that this prior weighs as much as
 _SLOPE = 1.7  # a logistic curve with this slope is nearly the normal distribution's
+_LAPSE = 0.02  # share of entries that are unlike their neighbours, however many agree
 _SLOPES = 20.0  # weight of the prior of the curve
 _STEPS = 15  # of expectation maximisation
 _DIFFICULTIES = (0.0, 0.7, 1.4, 2.1)  # logits
@@ -63,9 +74,9 @@ LOG_WEIGHTS: Reals = np.log(np.polynomial.hermite.hermgauss(5)[1] / np.sqrt(np.p
 class Trust:
     """In one kind of answer."""
 
-    wrong_normal: float = _RATE
+    wrong_normal: float
     """Share of normal entries of mean difficulty called anomalous."""
-    wrong_anomalous: float = _RATE
+    wrong_anomalous: float
     """Share of anomalous entries of mean difficulty called normal."""
     together: float = _CORRELATION
     """ρ: how much the errors about one entry go together, in (0, 1)."""
@@ -73,9 +84,9 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class Reliance:
-    """In all kinds, in the order of `KINDS`, and in the neighbours."""
+    """In all kinds, in the order of `CHANNELS`, and in the neighbours."""
 
-    kinds: tuple[Trust, ...] = field(default_factory=lambda: (Trust(),) * len(KINDS))
+    kinds: tuple[Trust, ...] = field(default_factory=lambda: tuple(Trust(*rates) for rates in _BEFORE))
     difficulty: float = _DIFFICULTY
     """τ: standard deviation of difficulty, in logits."""
     slope: float = _SLOPE
@@ -116,8 +127,7 @@ def odds_of_answers(tally: Tally, reliance: Reliance) -> Reals:
 def odds_of_neighbours(predicted: Predicted, reliance: Reliance) -> Reals:
     """Return the log odds that an entry is anomalous by its neighbours: float64 (n,)."""
     standard = predicted.mean / np.sqrt(predicted.variance)
-    odds: Reals = reliance.slope * standard + reliance.offset
-    return odds
+    return _bounded(reliance.slope * standard + reliance.offset)
 
 
 def fit(tally: Tally, predicted: Predicted, before: Reliance) -> Reliance:
@@ -139,11 +149,11 @@ def fit(tally: Tally, predicted: Predicted, before: Reliance) -> Reliance:
         for _ in range(_STEPS):
             joint = likelihood(patterns, found)
             each = _sum_log(joint, axis=1)
-            odds = found.slope * standard + found.offset
+            odds = _bounded(found.slope * standard + found.offset)
             truth = _expit(odds + (each[:, 1] - each[:, 0])[of])
             found = _better(patterns, of, joint - each[:, None], truth, standard, found)
         each = _sum_log(likelihood(patterns, found), axis=1)[of]
-        odds = found.slope * standard + found.offset
+        odds = _bounded(found.slope * standard + found.offset)
         whole = _sum_log(each + np.stack([-_soft(odds), -_soft(-odds)], axis=1), axis=1)
         fits = float(whole.sum()) - _DIFFICULTIES_PRIOR * (difficulty - _DIFFICULTY) ** 2
         best = max(best, (fits, found), key=lambda pair: pair[0])
@@ -164,8 +174,8 @@ def _better(
     )
     weight = np.exp(node) * mass[:, None]  # (patterns, nodes, 2)
     kinds = tuple(
-        _trust(kind, patterns[:, kind], weight, before) if patterns[:, kind].any() else Trust()
-        for kind in range(len(KINDS))
+        _trust(kind, patterns[:, kind], weight, before) if patterns[:, kind].any() else Trust(*rates)
+        for kind, rates in enumerate(_BEFORE)
     )
     slope, offset = _curve(standard, truth, before)
     return replace(before, kinds=kinds, slope=slope, offset=offset)
@@ -183,7 +193,7 @@ def _trust(kind: int, tally: Tally, weight: Reals, before: Reliance) -> Trust:
     for truth, rate in enumerate((old.wrong_normal, old.wrong_anomalous)):
         answers = (alone[:, :, truth] * total[:, None]).sum(axis=0)
         errors = float((alone[:, :, truth] * tally[:, 1 - truth, None]).sum())
-        rates.append(_rate(answers, errors, rate, before.difficulty))
+        rates.append(_rate(answers, errors, rate, before.difficulty, _BEFORE[kind][truth]))
     found = replace(old, wrong_normal=rates[0], wrong_anomalous=rates[1])
     several = total > 1
     if not several.any():
@@ -200,10 +210,12 @@ def _trust(kind: int, tally: Tally, weight: Reals, before: Reliance) -> Trust:
     return replace(found, together=_CORRELATIONS[int(np.argmax(fits))])
 
 
-def _rate(answers: Reals, errors: float, start: float, difficulty: float) -> float:
+def _rate(
+    answers: Reals, errors: float, start: float, difficulty: float, usual: float
+) -> float:
     """Return the rate at mean difficulty under which `errors` of `answers` are expected."""
     answers = answers + _ANSWERS * np.exp(LOG_WEIGHTS)
-    prior = _expit(math.log(_RATE / (1 - _RATE)) + difficulty * NODES)
+    prior = _expit(math.log(usual / (1 - usual)) + difficulty * NODES)
     errors += _ANSWERS * float(np.exp(LOG_WEIGHTS) @ prior)
     at = math.log(start / (1 - start))
     for _ in range(6):
@@ -223,6 +235,13 @@ def _log_chance(wrong: Reals, right: Reals, rates: Reals, together: float) -> Re
     alpha, beta = rates * size, (1 - rates) * size
     log: Reals = betaln(alpha + wrong[:, None], beta + right[:, None]) - betaln(alpha, beta)
     return log
+
+
+def _bounded(odds: Reals) -> Reals:
+    """Return log odds of a probability that is at least `_LAPSE` from 0 and 1."""
+    likely = _LAPSE + (1 - 2 * _LAPSE) * _expit(odds)
+    bounded: Reals = np.log(likely / (1 - likely))
+    return bounded
 
 
 def _patterns(tally: Tally) -> tuple[Tally, npt.NDArray[np.int64]]:
