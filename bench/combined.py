@@ -236,12 +236,12 @@ def main() -> None:
             print(f"| {row['way']} | {row['calls']} | {row['calls'] / lines:.1%} | {row['f1']} "
                   f"| {row['f1_least']} | {doubt} | {row['seconds']} |")  # fmt: skip
         print(flush=True)
-    out["seconds"] = round(time.monotonic() - began)
+        out["seconds"] = round(time.monotonic() - began)
+        if given.json:  # after each: what is there stays if the rest is stopped
+            given.json.write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")
+        if given.plot:
+            plot(out["annotators"], given.plot, lines)
     print(f"{out['seconds']} s")
-    if given.json:
-        given.json.write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")
-    if given.plot:
-        plot(out["annotators"], given.plot, lines)
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ class Judgement:
             most: questions wanted.
         """
         count = self._entries.count.astype(np.float64)
-        heard = self._tally.any(axis=(1, 2))
+        heard: Bools = self._tally.sum(axis=(1, 2)) > 0
         heard[self._people] = True
         likely = heard & (self.wrong < _SURE)
         self._support = Support.of(self._entries, likely, self.soft > 0.5)
