@@ -1,0 +1,103 @@
+"""Judge a sequence of events by the vote of several small models (FlexLog §3.4, without its LLM).
+
+Holds: `Ensemble`, read from a part of a bundle, and what it says of a sequence. Guarantees: a part
+is checked before it is used, and sizes before memory is taken; a sequence's verdict depends on it
+alone; nothing is kept between calls (who wants a cache puts it before this). Leaves to others: what
+an event is, and where a sequence begins and ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from logagent.errors import BundleError
+from logagent.sequences.arrays import entry, whole
+from logagent.sequences.features import counts
+from logagent.sequences.voters import Neighbours, Network, Seen, Tree, Voter
+
+__all__ = ["Carried", "Ensemble", "Judged"]
+
+FORMAT = 1
+MOST_EVENTS = 30_000  # of a vocabulary; trees hold an event's number in 16 bits
+MOST_PARAMETERS = 400_000  # in all voters together: 1.6 MB as float32
+
+_VOTERS = {"knn": Neighbours, "tree": Tree, "network": Network}
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """An event that carried a verdict of "anomalous"."""
+
+    kind: Literal["missing", "unexpected", "repeated"]
+    event: int
+    weight: float
+    """How much it carried, in (0, 1]; the weights of a verdict are not a sum of anything."""
+    positions: list[int]
+    """Where in the sequence, at most `MOST_POSITIONS` of them; none if it is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the ensemble says of a sequence."""
+
+    score: float
+    """In [0, 1]; 1 is anomalous."""
+    anomalous: bool
+    votes: dict[str, bool]
+    """Vote of each voter by name; true is anomalous."""
+    carried: list[Carried] = field(default_factory=list)
+    """What stands out, the heaviest first; empty for a normal sequence."""
+
+
+class Ensemble:
+    """Voters and how they are counted. Memory: O(its part's arrays)."""
+
+    def __init__(self, voters: Mapping[str, Voter], events: int) -> None:
+        self._voters = dict(voters)
+        self.events = events
+        """Size of the vocabulary: events are 0 … events - 1, buckets of unknown ones included."""
+        self.parameters = sum(voter.parameters for voter in voters.values())
+        """Numbers held by all voters."""
+
+    @classmethod
+    def read(cls, part: Mapping[str, Any]) -> Ensemble:
+        """Read what `logagent_build.sequences.export.part` made.
+
+        Raises:
+            BundleError: it is not such a part, or larger than an ensemble may be.
+        """
+        try:
+            if whole(part, "format", 0, 1000) != FORMAT:
+                raise ValueError(f"format {part['format']}, this agent reads {FORMAT}")
+            events = whole(part, "events", 1, MOST_EVENTS)
+            parts = entry(part, "voters")
+            if not parts or set(parts) - set(_VOTERS):
+                raise ValueError("no voters this agent knows")
+            ensemble = cls(
+                {name: _VOTERS[name](entry(parts, name), events) for name in parts}, events
+            )
+            if ensemble.parameters > MOST_PARAMETERS:
+                raise ValueError(f"{ensemble.parameters} parameters, over {MOST_PARAMETERS}")
+        except (ValueError, TypeError) as error:
+            raise BundleError(f"unusable ensemble for sequences: {error}") from None
+        return ensemble
+
+    def judge(self, events: npt.NDArray[np.int32]) -> Judged:
+        """Judge a sequence.
+
+        Args:
+            events: int32 (length,), each in [0, `events`).
+
+        Raises:
+            ValueError: an event is outside.
+        """
+        seen = Seen(events, counts(events, self.events))
+        scores = {name: voter.score(seen) for name, voter in self._voters.items()}
+        votes = {name: scores[name] > voter.cut for name, voter in self._voters.items()}
+        anomalous = 2 * sum(votes.values()) > len(votes)  # Eq. 6: a tie is normal
+        return Judged(sum(scores.values()) / len(scores), anomalous, votes)
