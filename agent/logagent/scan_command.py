@@ -38,6 +38,7 @@ from logagent.times import TimeParser
 if TYPE_CHECKING:
     from logagent.html_report import HtmlReport
     from logagent.overrides import Overrides
+    from logagent.sequences.scanning import ScanSequences, SequenceOptions
 
 __all__ = ["Options", "scan_command"]
 
@@ -66,6 +67,8 @@ class Options:
     """File for a page of the results."""
     overrides: Path | None = None
     """File with what an operator has said of groups of lines."""
+    sequences: SequenceOptions | None = None
+    """How lines make sequences that are judged too; None: they are not."""
 
 
 def scan_command(paths: Sequence[str], options: Options) -> int:
@@ -79,6 +82,7 @@ def scan_command(paths: Sequence[str], options: Options) -> int:
     bundle = Bundle.load(options.bundle)
     threshold = _threshold(bundle, options)
     overrides = None if options.overrides is None else _overrides(options.overrides)
+    sequences = None if options.sequences is None else _sequences(bundle, options)
     scorer = Scorer(bundle, options.backend)
     printer = _Printer(scorer, options, live=STDIN in paths)
     report = None
@@ -103,18 +107,45 @@ def scan_command(paths: Sequence[str], options: Options) -> int:
             printer.step(step, scan)
             if report is not None:
                 report.see(step, scan)
+            if sequences is not None:
+                sequences.see(step)
     except KeyboardInterrupt:
         interrupted = True
+    if sequences is not None:
+        sequences.close()
     printer.end(scan)
+    if sequences is not None and options.human and not options.quiet:
+        print("", *sequences.lines(options.top), sep="\n")  # noqa: T201
     if report is not None:
         report.write(scan, interrupted=interrupted)
     if options.stats:
-        print(json.dumps(_stats(scan, scorer, threshold)), file=sys.stderr)  # noqa: T201
+        stats = _stats(scan, scorer, threshold)
+        if sequences is not None:
+            stats["sequences"] = sequences.counts()
+        print(json.dumps(stats), file=sys.stderr)  # noqa: T201
     if interrupted:
         return EXIT_INTERRUPTED
     if printer.partial:
         return EXIT_INPUT_PROBLEM
-    return EXIT_ANOMALIES if options.exit_code and scan.groups.anomalous_lines else EXIT_OK
+    found = scan.groups.anomalous_lines or (sequences is not None and sequences.watch.anomalous)
+    return EXIT_ANOMALIES if options.exit_code and found else EXIT_OK
+
+
+def _sequences(bundle: Bundle, options: Options) -> ScanSequences:
+    """Prepare what judges sequences; its modules are loaded only for those who want it."""
+    from logagent.sequences.scanning import ScanSequences, SequenceOptions  # noqa: PLC0415
+
+    style = Style(options.width, options.colour)
+    say = None if options.human else _say if not options.quiet else _say_nothing
+    return ScanSequences(bundle, options.sequences or SequenceOptions(), say, style)
+
+
+def _say(record: str) -> None:
+    sys.stdout.write(record + "\n")
+
+
+def _say_nothing(_record: str) -> None:
+    return None
 
 
 def _report(

@@ -1,0 +1,168 @@
+"""What a sequence is made of while it is open, and what is left of it when it has ended.
+
+Of a sequence longer than its rule allows the beginning and the end are kept, half and half: what
+was never begun shows at the one, what was never finished at the other. What lies between is
+counted, not kept.
+
+Memory: two bytes an event, up to the limit.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from logagent.groups import Sighting, record_id
+
+__all__ = ["SAMPLE_BYTES", "Ended", "Episode", "Open", "kept_events"]
+
+SAMPLE_BYTES = 160
+"""[bytes] of a sequence's first and last line that are kept: a header and the beginning of a
+message; with more, a hundred thousand open sessions would be mostly samples."""
+
+Ended = Literal["end", "idle", "long", "evicted"]
+"""Why a sequence ended: its window was full or its log over; nothing came for the time-out; it was
+open for as long as one may be; there was no room for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A session or a window that has ended."""
+
+    id: str
+    """Stable: of its rule, its session and its first line; 16 hexadecimal digits."""
+    rule: str
+    """Name of the rule that made it."""
+    session: bytes
+    """What its lines have in common, not sanitised; empty for a window."""
+    events: npt.NDArray[np.int32]
+    """Its events in order, those left out of the middle excepted: int32 (length,)."""
+    count: int
+    """Its lines, at least the length of `events`."""
+    first: Sighting
+    """Its first line, cut to `SAMPLE_BYTES`."""
+    last: Sighting
+    """Its last line, likewise."""
+    ended: Ended
+
+
+class Open:
+    """A sequence that goes on. Plain slots: there may be a hundred thousand."""
+
+    __slots__ = (
+        "began",
+        "count",
+        "events",
+        "fingerprint",
+        "first_line",
+        "first_offset",
+        "first_source",
+        "first_text",
+        "last_line",
+        "last_offset",
+        "last_source",
+        "last_text",
+        "seconds",
+    )
+
+    def __init__(
+        self, source: str, fingerprint: bytes, line: int, offset: int, text: bytes
+    ) -> None:
+        """Begin with a line, whose event is yet to be added.
+
+        Args:
+            source: name of the line's source.
+            fingerprint: of that source, for the id.
+            line: its number, 0 if nobody counts.
+            offset: its place [bytes].
+            text: the line.
+        """
+        self.events = array("H")
+        self.count = 0
+        self.began = self.seconds = 0.0
+        self.fingerprint = fingerprint
+        self.first_source = self.last_source = source
+        self.first_line = self.last_line = line
+        self.first_offset = self.last_offset = offset
+        self.first_text = self.last_text = text[:SAMPLE_BYTES]
+
+    def ended(self, rule: str, session: bytes, most: int, why: Ended) -> Episode:
+        """Return what is left of it; `most` is the rule's limit of events."""
+        place = record_id(self.fingerprint, self.first_offset, self.first_text).encode()
+        name = rule.encode() + b"\0" + session
+        return Episode(
+            blake2b(name, key=place, digest_size=8).hexdigest(),
+            rule,
+            session,
+            kept_events(self.events, self.count, most),
+            self.count,
+            Sighting(self.first_source, self.first_line, self.first_offset, self.first_text),
+            Sighting(self.last_source, self.last_line, self.last_offset, self.last_text),
+            why,
+        )
+
+    def state(self) -> list[object]:
+        """Return what `restored` takes: msgpack types."""
+        return [
+            self.events.tobytes(),
+            self.count,
+            self.began,
+            self.seconds,
+            self.fingerprint,
+            [self.first_source, self.first_line, self.first_offset, self.first_text],
+            [self.last_source, self.last_line, self.last_offset, self.last_text],
+        ]
+
+    @classmethod
+    def restored(cls, saved: object, most: int, events: int) -> Open:
+        """Return what `state` was called on.
+
+        Args:
+            saved: what it returned.
+            most: the rule's limit of events.
+            events: size of the vocabulary.
+
+        Raises:
+            ValueError: it was called on nothing like this.
+        """
+        match saved:
+            case [
+                bytes(data),
+                int(count),
+                float(began),
+                float(seconds),
+                bytes(fingerprint),
+                [str(source), int(line), int(offset), bytes(text)],
+                [str(last_source), int(last_line), int(last_offset), bytes(last_text)],
+            ] if len(data) % 2 == 0 and len(data) // 2 == min(count, most) and offset >= 0:
+                pass
+            case _:
+                raise ValueError("an open sequence has other fields")
+        made = cls(source, fingerprint[:16], line, offset, text)
+        made.events.frombytes(data)
+        if made.events and max(made.events) >= events:
+            raise ValueError("an open sequence has events of another model")
+        made.count, made.began, made.seconds = count, began, seconds
+        made.last_source, made.last_line, made.last_offset = last_source, last_line, last_offset
+        made.last_text = last_text[:SAMPLE_BYTES]
+        return made
+
+
+def kept_events(events: array[int], count: int, most: int) -> npt.NDArray[np.int32]:
+    """Return the events in order: int32 (min(count, most),).
+
+    Args:
+        events: as they were kept: beyond `most`, those after the first half are a ring.
+        count: how many there were.
+        most: how many are kept.
+    """
+    kept = np.frombuffer(events, np.uint16).astype(np.int32)
+    if count > most:
+        half = most // 2
+        kept[half:] = np.roll(kept[half:], -((count - half) % (most - half)))
+    return kept
