@@ -101,28 +101,20 @@ def scan_command(paths: Sequence[str], options: Options) -> int:
         overrides=overrides,
         on_problem=printer.problem,
     )
+    watchers = [each for each in (report, sequences) if each is not None]
     interrupted = False
     try:
         for step in scan.steps(paths):
             printer.step(step, scan)
-            if report is not None:
-                report.see(step, scan)
-            if sequences is not None:
-                sequences.see(step)
+            for each in watchers:
+                each.see(step, scan)
     except KeyboardInterrupt:
         interrupted = True
-    if sequences is not None:
-        sequences.close()
-    printer.end(scan)
-    if sequences is not None and options.human and not options.quiet:
-        print("", *sequences.lines(options.top), sep="\n")  # noqa: T201
+    printer.end(scan, sequences)
     if report is not None:
         report.write(scan, interrupted=interrupted)
     if options.stats:
-        stats = _stats(scan, scorer, threshold)
-        if sequences is not None:
-            stats["sequences"] = sequences.counts()
-        print(json.dumps(stats), file=sys.stderr)  # noqa: T201
+        print(json.dumps(_stats(scan, scorer, threshold, sequences)), file=sys.stderr)  # noqa: T201
     if interrupted:
         return EXIT_INTERRUPTED
     if printer.partial:
@@ -231,8 +223,10 @@ class _Printer:
             sys.stdout.flush()
         self._progress.update(step, scan.totals, len(scan.groups))
 
-    def end(self, scan: Scan) -> None:
-        """Print the ranked groups and the totals."""
+    def end(self, scan: Scan, sequences: ScanSequences | None) -> None:
+        """Print the ranked groups, the sequences and the totals."""
+        if sequences is not None:
+            sequences.close()
         self._progress.wipe()
         if self._options.quiet or self._options.every_line:
             return
@@ -248,6 +242,8 @@ class _Printer:
                 print(f"… and {len(groups) - len(shown):,} more groups (--top)")  # noqa: T201
             counts = scan.groups.anomalous_lines, scan.groups.dropped_groups
             print(totals_line(scan.totals, len(groups), *counts))  # noqa: T201
+            if sequences is not None:
+                print("", *sequences.lines(self._options.top), sep="\n")  # noqa: T201
 
     def explain(self, group: Group) -> tuple[list[Word], Kind]:
         """Return the words that carried a group's decision, and its kind."""
@@ -275,7 +271,9 @@ class _Printer:
             sys.stdout.write("".join(f"{dumps(record)}\n" for record in records))
 
 
-def _stats(scan: Scan, scorer: Scorer, threshold: float) -> dict[str, Any]:
+def _stats(
+    scan: Scan, scorer: Scorer, threshold: float, sequences: ScanSequences | None
+) -> dict[str, Any]:
     totals, counters = scan.totals, scan.judge.counters
     return {
         "sources": totals.sources,
@@ -296,7 +294,7 @@ def _stats(scan: Scan, scorer: Scorer, threshold: float) -> dict[str, Any]:
         "backend": scorer.backend.name,
         "bundle": scorer.bundle.sha256,
         "rss_anon_bytes": _rss_anon_bytes(),
-    }
+    } | ({} if sequences is None else {"sequences": sequences.counts()})
 
 
 def _rss_anon_bytes() -> int | None:

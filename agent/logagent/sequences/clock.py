@@ -96,7 +96,7 @@ class Clock:
         """How often the clock was put further than its reach, or back."""
         self._reach = reach_seconds
         self._wall = wall
-        self._started = self._stamped = False
+        self._stamped = False
         self._doubtful: float | None = None
         self._arrived = 0.0  # the time of day when a line came last
 
@@ -110,12 +110,12 @@ class Clock:
         self._arrived = wall = self._wall()
         if stamp is None:
             if not self._stamped:
-                self.seconds, self._started = max(wall, self.seconds), True
+                self.seconds = max(wall, self.seconds)
                 if wall < self.seconds - self._reach:  # the machine's clock was put back
                     self.seconds = wall
             return self.seconds
         if not self._stamped:
-            self._stamped = self._started = True
+            self._stamped = True
             self.seconds = stamp
             return stamp
         ahead = stamp - self.seconds
@@ -145,7 +145,7 @@ class Clock:
 
     def state(self) -> list[object]:
         """Return what `load` takes: msgpack types."""
-        return [self.seconds, self._started, self._stamped, self._arrived]
+        return [self.seconds, self._stamped]
 
     def load(self, saved: object) -> None:
         """Go on where another stopped.
@@ -154,8 +154,9 @@ class Clock:
             ValueError: `saved` is no clock's state.
         """
         match saved:
-            case [float(seconds), bool(started), bool(stamped), float(arrived)]:
-                self.seconds, self._started, self._stamped = seconds, started, stamped
-                self._arrived = arrived
+            case [float(seconds), bool(stamped)]:
+                self.seconds, self._stamped = seconds, stamped
+                # While nobody read, lines may have come: that was no silence.
+                self._arrived = self._wall()
             case _:
                 raise ValueError("a clock of sequences has other fields")

@@ -17,7 +17,7 @@ from logagent.sequences.events import EventReader
 from logagent.sequences.watch import Finding
 from logagent.times import TimeParser
 
-__all__ = ["finding_lines", "finding_record", "signature"]
+__all__ = ["finding_lines", "finding_record", "finding_text", "signature"]
 
 MOST_CARRIED: Final = 5
 """Events that a record names, of the heaviest; beyond that nobody reads on."""
@@ -26,7 +26,6 @@ _POSITIONS: Final = 10  # places of one event that a record names
 _TEMPLATE_CHARS: Final = 200
 UNKNOWN: Final = "(a line unlike any the model was trained on)"
 """Shown for an unknown event of which no text is left, as after a restart."""
-_WORDS: Final = {"missing": "missing", "unexpected": "unexpected", "repeated": "repeated"}
 
 
 def finding_record(finding: Finding, reader: EventReader, times: TimeParser) -> dict[str, Any]:
@@ -81,12 +80,24 @@ def finding_lines(
     head = f"{number:>3}  {score}  {style.paint(f'×{count:,}', '1')}  "
     lines = [head + printable(f"{what}  {where}  {episode.count:,} line{plural}", room)]
     for each in finding.judged.carried[:MOST_CARRIED]:
-        text = f"{_WORDS[each.kind]}: {_template(each, reader)}"
+        text = f"{each.kind}: {_template(each, reader)}"
         lines.append(" " * 6 + style.paint(printable(text, room), "36"))
     lines.append(" " * 6 + printable(f"first: {printable(episode.first.text, room)}", room))
     if episode.count > 1:
         lines.append(" " * 6 + printable(f"last:  {printable(episode.last.text, room)}", room))
     return lines
+
+
+def finding_text(finding: Finding, reader: EventReader) -> str:
+    """Return an anomalous sequence in one line for people."""
+    episode = finding.episode
+    what = f"session {printable(episode.session, 80)}" if episode.session else "window"
+    said = [
+        f"{each.kind}: {printable(_template(each, reader), 120)}"
+        for each in finding.judged.carried[:2]
+    ]
+    about = "; ".join(said) or printable(episode.last.text, 160)
+    return f"{printable(episode.first.source, 200)}: {what}, {episode.count} lines: {about}"
 
 
 def signature(finding: Finding) -> tuple[tuple[str, int], ...]:

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from logagent.bounded_regex import BoundedRegex
+from logagent.sanitise import printable
 
-__all__ = ["MAX_EVENTS", "MAX_KEY_BYTES", "SESSION", "Rule", "rule_of", "session_key"]
+__all__ = [
+    "MAX_EVENTS",
+    "MAX_KEY_BYTES",
+    "SESSION",
+    "Rule",
+    "configured",
+    "rule_of",
+    "session_key",
+]
 
 SESSION: Final = "session"
 """Name of the group of an expression that holds what the lines of a session have in common."""
@@ -24,6 +33,19 @@ the expression took by mistake, and is counted."""
 MAX_EVENTS: Final = 4096
 """Most events kept of a sequence, and most lines of a window."""
 _LONGEST_SECONDS: Final = 366 * 86400.0
+_NUMBER: Final = ((int, float), "a number")
+_WHOLE: Final = (int, "a whole number")
+_KINDS: Final[dict[str, tuple[Any, str]]] = {
+    "sources": (list, "a list of patterns"),
+    "key": (str, f"a regular expression with a group {SESSION}"),
+    "across": (bool, "true or false"),
+    "timeout_seconds": _NUMBER,
+    "longest_seconds": _NUMBER,
+    "max_events": _WHOLE,
+    "window_lines": _WHOLE,
+    "window_seconds": _NUMBER,
+    "steps": _WHOLE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +150,41 @@ def rule_of(
                 steps=steps,
             )
     raise ValueError("its rule of sequences is corrupt")
+
+
+def configured(table: Mapping[str, object], number: int, trained: Rule | None) -> Rule:
+    """Return the rule of a table ``[[sequences.rules]]`` of the configuration.
+
+    Args:
+        table: as it stands in the file; what it leaves out is as in `trained`.
+        number: which table it is, from 1: its name.
+        trained: the rule that the model was trained with; None: not known yet.
+
+    Raises:
+        ValueError: it makes no rule.
+    """
+    values: dict[str, Any] = {}
+    for name, value in table.items():
+        if name not in _KINDS:
+            raise ValueError(f"no key {printable(str(name), 60)}; there are {', '.join(_KINDS)}")
+        kind, said = _KINDS[name]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise ValueError(f"{name}: must be {said}")
+        values[name] = float(value) if kind == (int, float) else value
+    sources = values.pop("sources", ["*"])
+    if not sources or not all(isinstance(each, str) and each for each in sources):
+        raise ValueError("sources: must be a list of patterns")
+    base = trained or Rule(key=session_key("(?P<session>x)"))
+    if values.keys() & {"key", "window_lines", "window_seconds"}:  # another way than in training
+        values = {
+            "across": base.across,
+            "timeout_seconds": base.timeout_seconds,
+            "longest_seconds": base.longest_seconds,
+            "max_events": base.max_events,
+        } | values
+        values["key"] = session_key(values["key"]) if "key" in values else None
+        return Rule(name=f"rule {number}", sources=tuple(sources), **values)
+    return replace(base, name=f"rule {number}", sources=tuple(sources), **values)
 
 
 def session_key(text: str) -> BoundedRegex:

@@ -15,7 +15,7 @@ from logagent.bundle import Bundle
 from logagent.errors import LogagentError
 from logagent.records import dumps
 from logagent.report import Style
-from logagent.scan import Step
+from logagent.scan import Scan, Step
 from logagent.sequences.events import EventReader
 from logagent.sequences.finding_records import finding_lines, finding_record, signature
 from logagent.sequences.part import SequenceModel
@@ -121,7 +121,7 @@ class ScanSequences:
         self._entries: dict[tuple[tuple[str, int], ...], _Entry] = {}
         self._let_go = 0
 
-    def see(self, step: Step) -> None:
+    def see(self, step: Step, _scan: Scan) -> None:
         """Take in one judged block."""
         source = step.source.name
         if self._source is not None and source != self._source:

@@ -159,7 +159,7 @@ class Sequencer:
     def state(self) -> Any:
         """Return what `load` takes: msgpack types, bounded as the memory is."""
         return [
-            [name, log.rule.name, log.clock.state(), log.table.state()]
+            [name, _text(log.rule), log.clock.state(), log.table.state()]
             for name, log in self._logs.items()
         ]
 
@@ -178,12 +178,13 @@ class Sequencer:
         lost = []
         for each in saved[:MAX_TABLES]:
             match each:
-                case [str(name), str(rule_name), clock, table]:
+                case [str(name), str(text), clock, table]:
                     pass
                 case _:
                     raise ValueError("the open sequences have other fields")
+            rule_name = name.partition("\0")[0]
             rule = rules.get(rule_name)
-            if rule is None:
+            if rule is None or _text(rule) != text:
                 lost.append(rule_name)
                 continue
             log = self._log(rule)
@@ -191,3 +192,8 @@ class Sequencer:
             log.table.load(table)
             self._logs[name] = log
         return lost
+
+
+def _text(rule: Rule) -> str:
+    """Return what tells a rule from what it was before a change of the configuration."""
+    return repr(sorted(rule.part().items()))
