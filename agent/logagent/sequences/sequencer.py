@@ -127,6 +127,12 @@ class Sequencer:
         while self._logs:
             yield from self._close(next(iter(self._logs)))
 
+    def counts_of_clocks(self) -> tuple[int, int]:
+        """Return how many lines were late, and how often a clock was put back or far forward."""
+        clocks = [log.clock for log in self._logs.values()]
+        late, jumps = self.counters.late_lines, self.counters.clock_jumps
+        return late + sum(c.late_lines for c in clocks), jumps + sum(c.jumps for c in clocks)
+
     def _rule_of(self, source: str) -> Rule | None:
         return next((rule for rule in self._rules if rule.fits(source)), None)
 

@@ -36,9 +36,9 @@ class Counters:
     truncated: int = 0
     """Sequences that had more events than are kept."""
     late_lines: int = 0
-    """Lines of an earlier time than one before them."""
+    """Lines of an earlier time than one before them, in logs that are no more open."""
     clock_jumps: int = 0
-    """How often a log's time was believed to be another altogether."""
+    """How often a log's time was believed to be another altogether, likewise."""
     unjudged_lines: int = 0
     """Lines at the end of a log that were too few for a window."""
     ended: dict[str, int] = field(default_factory=dict)

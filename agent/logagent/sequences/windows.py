@@ -97,8 +97,6 @@ class Windows:
     def close(self) -> Iterator[Episode]:
         """Yield what is left, if it is enough for a window: the log is over."""
         if self._pieces and not self._told:
-            if self._lines and len(self._pieces) == self.rule.steps:
-                self._pieces.popleft()  # in a window already
             left = sum(piece.count for piece in self._pieces)
             if self._seconds or not self._any or 2 * left >= self.rule.window_lines:
                 yield self._window()
