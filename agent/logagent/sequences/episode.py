@@ -34,8 +34,6 @@ open for as long as one may be; there was no room for it."""
 class Episode:
     """A session or a window that has ended."""
 
-    id: str
-    """Stable: of its rule, its session and its first line; 16 hexadecimal digits."""
     rule: str
     """Name of the rule that made it."""
     session: bytes
@@ -49,6 +47,15 @@ class Episode:
     last: Sighting
     """Its last line, likewise."""
     ended: Ended
+    fingerprint: bytes
+    """Of the first line's source."""
+
+    @property
+    def id(self) -> str:
+        """Stable: of its rule, its session and its first line; 16 hexadecimal digits."""
+        place = record_id(self.fingerprint, self.first.offset, self.first.text).encode()
+        name = self.rule.encode() + b"\0" + self.session
+        return blake2b(name, key=place, digest_size=8).hexdigest()
 
 
 class Open:
@@ -93,10 +100,7 @@ class Open:
 
     def ended(self, rule: str, session: bytes, most: int, why: Ended) -> Episode:
         """Return what is left of it; `most` is the rule's limit of events."""
-        place = record_id(self.fingerprint, self.first_offset, self.first_text).encode()
-        name = rule.encode() + b"\0" + session
         return Episode(
-            blake2b(name, key=place, digest_size=8).hexdigest(),
             rule,
             session,
             kept_events(self.events, self.count, most),
@@ -104,6 +108,7 @@ class Open:
             Sighting(self.first_source, self.first_line, self.first_offset, self.first_text),
             Sighting(self.last_source, self.last_line, self.last_offset, self.last_text),
             why,
+            self.fingerprint,
         )
 
     def state(self) -> list[object]:

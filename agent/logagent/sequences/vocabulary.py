@@ -39,10 +39,16 @@ a handful of new things."""
 # is the number of this line and not its kind.
 _WORD = re.compile(rb"[A-Za-z_\x80-\xff][A-Za-z_\x80-\xff$]*|[1-5]xx|[1-9]\d*")
 
+# The words of a path are names, as numbers are: /user/root/rand/part-0001. One slash may be a choice
+# (read/write), a path that is all a line has is kept by its first part.
+_PATH = re.compile(
+    rb"(?<![^\s=:,;(\[\"'])((?:file:|hdfs:/)?/[^\s/:,;()\[\]\"'=]*)(?:/[^\s/:,;()\[\]\"'=]*)+"
+)
+
 
 def event_key(template: bytes) -> int:
     """Return the hash of a template's words: 64 bits, equal on every machine."""
-    words = b" ".join(_WORD.findall(group_key(template)))
+    words = b" ".join(_WORD.findall(_PATH.sub(rb"/", group_key(template))))
     return int.from_bytes(blake2b(words, digest_size=8).digest(), "little")
 
 

@@ -141,10 +141,10 @@ class Windows:
         return self._counters.end(
             replace(
                 window,
-                id=begin.id,
                 events=np.concatenate(kept),
                 count=sum(piece.count for piece in self._pieces),
                 first=begin.first,
+                fingerprint=begin.fingerprint,
             )
         )
 

@@ -81,3 +81,10 @@ def test_a_vocabulary_survives_its_part() -> None:
 def test_a_part_that_makes_no_sense_is_refused(change: dict) -> None:
     with pytest.raises(ValueError, match=r"vocabulary|masks"):
         Vocabulary.read(vocabulary(BEGIN, WORK).part() | change)
+
+
+def test_names_in_paths_make_no_other_event() -> None:
+    paths = (b"/user/root/rand/_temporary/part-0001.", b"/user/root/sort/x/part-7.")
+    assert 1 == len({key(b"allocate " + path + b" blk_1") for path in paths})
+    assert key(b"read/write failed") != key(b"read/sync failed")
+    assert key(b"mount of /boot failed") != key(b"mount of /home failed")

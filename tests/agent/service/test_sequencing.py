@@ -1,4 +1,4 @@
-"""Sequences in the running agent: told once, told again, and never lost by a kill or a full sink."""
+"""Sequences in the running agent: told once, told again, never lost by a kill or a full sink."""
 
 from __future__ import annotations
 
