@@ -38,6 +38,7 @@ __all__ = ["SequenceAlerts", "make_sequences"]
 
 _KINDS: Final = 200  # kinds of anomalous sequences that are remembered, 3 kB each
 _DAY_SECONDS: Final = 86400.0
+_ERROR: Final = 3  # RFC 5424, 6.2.1
 IDLE_SECONDS: Final = 3600.0
 """[s] A session that nothing else ends is over when it was silent for so long: a log that is
 followed has no end."""
@@ -191,12 +192,13 @@ class SequenceAlerts:
     def _alert(self, finding: Finding, kind: _Kind) -> Alert:
         record = finding_record(finding, self._reader, self._times)
         id_ = str(record.pop("id"))
+        severity = severity_of(finding.judged.score)
         head: dict[str, Any] = {"id": id_, "host": self._host, "alert": "sequence"}
+        head["severity"] = "error" if severity <= _ERROR else "warning"
         if kind.count > 1:
             head["count"] = kind.count
             head["since_told"] = kind.count - kind.told_count
         text = finding_text(finding, self._reader)
-        severity = severity_of(finding.judged.score)
         return Alert(id_, dumps(head | record).encode(), text, severity)
 
     def counts(self) -> dict[str, Any]:
