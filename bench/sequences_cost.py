@@ -2,9 +2,10 @@
 
     python bench/sequences_cost.py
 
-The bundle and the log are those that bench/sequences_hdfs.py leaves in bench/work/hdfs. A verdict is timed on sequences of 500
-events drawn at random from the vocabulary, on one thread, without the cache of verdicts. Scans are
-processes of their own, plain and with sequences in turn; the median of each is compared.
+The bundle and the log are those that bench/sequences_hdfs.py leaves in bench/work/hdfs. A verdict
+is timed on sequences of 500 events drawn at random from the vocabulary, on one thread, without the
+cache of verdicts. Scans are processes of their own, plain and with sequences in turn; the median of
+each is compared.
 """
 
 from __future__ import annotations

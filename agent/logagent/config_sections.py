@@ -189,9 +189,9 @@ class Sequences:
     enabled: bool = _key(False, rules.Flag())
     """Whether they are; needs a bundle with the part ``sequences``. Default: false."""
 
-    max_sessions: int = _key(2000, rules.Whole(1, 1_000_000))
-    """Sessions that are open at a time, about 1 kB each, 1 to 1000000; of more, the oldest is
-    judged early. Default: 2000."""
+    max_sessions: int = _key(2000, rules.Whole(1, 50_000))
+    """Sessions that are open at a time, about 1 kB each, 1 to 50000; of more, the oldest is judged
+    early. Default: 2000."""
 
     alerts_per_day: int = _key(20, rules.Whole(1, 10_000))
     """Alerts of sequences a day, 1 to 10000; more wait for the next. Default: 20."""

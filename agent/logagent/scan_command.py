@@ -82,9 +82,10 @@ def scan_command(paths: Sequence[str], options: Options) -> int:
     bundle = Bundle.load(options.bundle)
     threshold = _threshold(bundle, options)
     overrides = None if options.overrides is None else _overrides(options.overrides)
-    sequences = None if options.sequences is None else _sequences(bundle, options)
+    live = STDIN in paths
+    sequences = None if options.sequences is None else _sequences(bundle, options, live=live)
     scorer = Scorer(bundle, options.backend)
-    printer = _Printer(scorer, options, live=STDIN in paths)
+    printer = _Printer(scorer, options, live=live)
     report = None
     if options.html is not None:
         report = _report(options.html, paths, options, threshold, bundle, printer)
@@ -123,21 +124,17 @@ def scan_command(paths: Sequence[str], options: Options) -> int:
     return EXIT_ANOMALIES if options.exit_code and found else EXIT_OK
 
 
-def _sequences(bundle: Bundle, options: Options) -> ScanSequences:
+def _sequences(bundle: Bundle, options: Options, *, live: bool) -> ScanSequences:
     """Prepare what judges sequences; its modules are loaded only for those who want it."""
     from logagent.sequences.scanning import ScanSequences, SequenceOptions  # noqa: PLC0415
 
+    def say(record: str) -> None:
+        if not options.quiet:
+            print(record, flush=live)  # noqa: T201
+
+    chosen = options.sequences or SequenceOptions()
     style = Style(options.width, options.colour)
-    say = None if options.human else _say if not options.quiet else _say_nothing
-    return ScanSequences(bundle, options.sequences or SequenceOptions(), say, style)
-
-
-def _say(record: str) -> None:
-    sys.stdout.write(record + "\n")
-
-
-def _say_nothing(_record: str) -> None:
-    return None
+    return ScanSequences(bundle, chosen, None if options.human else say, style)
 
 
 def _report(

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from logagent.groups import Sighting, record_id
 
-__all__ = ["SAMPLE_BYTES", "Ended", "Episode", "Open", "kept_events"]
+__all__ = ["SAMPLE_BYTES", "Ended", "Episode", "Names", "Open", "kept_events"]
 
 SAMPLE_BYTES = 160
 """[bytes] of a sequence's first and last line that are kept: a header and the beginning of a
@@ -28,6 +28,32 @@ message; with more, a hundred thousand open sessions would be mostly samples."""
 Ended = Literal["end", "idle", "long", "evicted"]
 """Why a sequence ended: its window was full or its log over; nothing came for the time-out; it was
 open for as long as one may be; there was no room for it."""
+
+
+class Names:
+    """Names of sources in a saved state, each written once: a path may have 4 kB."""
+
+    def __init__(self, names: list[str] | None = None) -> None:
+        self.names = names or []
+        """In the order of their numbers."""
+        self._numbers = {name: number for number, name in enumerate(self.names)}
+
+    def number(self, name: str) -> int:
+        """Return the number of a name, a new one if need be."""
+        if name not in self._numbers:
+            self._numbers[name] = len(self.names)
+            self.names.append(name)
+        return self._numbers[name]
+
+    def name(self, number: int) -> str:
+        """Return a name by its number.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if not 0 <= number < len(self.names):
+            raise ValueError("a source of an open sequence has no name")
+        return self.names[number]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +137,7 @@ class Open:
             self.fingerprint,
         )
 
-    def state(self) -> list[object]:
+    def state(self, names: Names) -> list[object]:
         """Return what `restored` takes: msgpack types."""
         return [
             self.events.tobytes(),
@@ -119,16 +145,17 @@ class Open:
             self.began,
             self.seconds,
             self.fingerprint,
-            [self.first_source, self.first_line, self.first_offset, self.first_text],
-            [self.last_source, self.last_line, self.last_offset, self.last_text],
+            [names.number(self.first_source), self.first_line, self.first_offset, self.first_text],
+            [names.number(self.last_source), self.last_line, self.last_offset, self.last_text],
         ]
 
     @classmethod
-    def restored(cls, saved: object, most: int, events: int) -> Open:
+    def restored(cls, saved: object, names: Names, most: int, events: int) -> Open:
         """Return what `state` was called on.
 
         Args:
             saved: what it returned.
+            names: of the sources.
             most: the rule's limit of events.
             events: size of the vocabulary.
 
@@ -142,18 +169,19 @@ class Open:
                 float(began),
                 float(seconds),
                 bytes(fingerprint),
-                [str(source), int(line), int(offset), bytes(text)],
-                [str(last_source), int(last_line), int(last_offset), bytes(last_text)],
+                [int(source), int(line), int(offset), bytes(text)],
+                [int(last_source), int(last_line), int(last_offset), bytes(last_text)],
             ] if len(data) % 2 == 0 and len(data) // 2 == min(count, most) and offset >= 0:
                 pass
             case _:
                 raise ValueError("an open sequence has other fields")
-        made = cls(source, fingerprint[:16], line, offset, text)
+        made = cls(names.name(source), fingerprint[:16], line, offset, text)
         made.events.frombytes(data)
         if made.events and max(made.events) >= events:
             raise ValueError("an open sequence has events of another model")
         made.count, made.began, made.seconds = count, began, seconds
-        made.last_source, made.last_line, made.last_offset = last_source, last_line, last_offset
+        made.last_source = names.name(last_source)
+        made.last_line, made.last_offset = last_line, last_offset
         made.last_text = last_text[:SAMPLE_BYTES]
         return made
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from logagent.blocks import Block
 from logagent.sequences.clock import Clock, LineTimes
-from logagent.sequences.episode import Episode
+from logagent.sequences.episode import Episode, Names
 from logagent.sequences.events import EventReader
 from logagent.sequences.rules import Rule
 from logagent.sequences.sessions import Counters, Room, Sessions
@@ -31,6 +31,7 @@ EVENTS_EACH: Final = 64
 """Events that an open session has on average at most."""
 MAX_TABLES: Final = 256
 """Logs of which sequences are open."""
+_LINES: Final = 256  # taken in at a time: the room is overdrawn by as many sessions at most
 _REACH_SECONDS: Final = 3600.0  # [s] least that one stamp alone may move a clock
 
 
@@ -104,11 +105,13 @@ class Sequencer:
         for start, stop, stamp in times.spans(block):
             seconds = log.clock.read(stamp, stop - start)
             yield from log.table.expire(seconds)
-            added = log.table.add(source, fingerprint, block, events, (start, stop), seconds)
-            if added is not None:
-                yield from added
-            while room.open > room.sessions or room.held > room.events:
-                yield self._crowded(log).evict()
+            for at in range(start, stop, _LINES):
+                span = at, min(at + _LINES, stop)
+                added = log.table.add(source, fingerprint, block, events, span, seconds)
+                if added is not None:
+                    yield from added
+                while room.open > room.sessions or room.held > room.events:
+                    yield self._crowded(log).evict()
 
     def end(self, source: str) -> Iterator[Episode]:
         """Yield what a source leaves open, as it is over; nothing of rules that go across."""
@@ -164,10 +167,12 @@ class Sequencer:
 
     def state(self) -> Any:
         """Return what `load` takes: msgpack types, bounded as the memory is."""
-        return [
-            [name, _text(log.rule), log.clock.state(), log.table.state()]
+        names = Names()
+        logs = [
+            [name, _text(log.rule), log.clock.state(), log.table.state(names)]
             for name, log in self._logs.items()
         ]
+        return [names.names, logs]
 
     def load(self, saved: object) -> list[str]:
         """Go on with what another one left open; call it once, at first.
@@ -178,11 +183,14 @@ class Sequencer:
         Raises:
             ValueError: `saved` is no such state.
         """
-        if not isinstance(saved, list):
-            raise ValueError("the open sequences have other fields")
+        match saved:
+            case [[*sources], [*logs]] if all(isinstance(each, str) for each in sources):
+                names = Names(sources)
+            case _:
+                raise ValueError("the open sequences have other fields")
         rules = {rule.name: rule for rule in self._rules}
         lost = []
-        for each in saved[:MAX_TABLES]:
+        for each in logs[:MAX_TABLES]:
             match each:
                 case [str(name), str(text), clock, table]:
                     pass
@@ -195,7 +203,7 @@ class Sequencer:
                 continue
             log = self._log(rule)
             log.clock.load(clock)
-            log.table.load(table)
+            log.table.load(table, names)
             self._logs[name] = log
         return lost
 

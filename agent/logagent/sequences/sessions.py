@@ -9,13 +9,14 @@ sessions), whose number and events are bounded together for all tables (`Room`).
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from logagent.blocks import Block
-from logagent.sequences.episode import SAMPLE_BYTES, Ended, Episode, Open
+from logagent.sequences.episode import SAMPLE_BYTES, Ended, Episode, Names, Open
 from logagent.sequences.rules import MAX_KEY_BYTES, SESSION, Rule
 
 __all__ = ["Counters", "Room", "Sessions"]
@@ -86,6 +87,7 @@ class Sessions:
         self._counters = counters
         self._events = events
         self._open: OrderedDict[bytes, Open] = OrderedDict()
+        self._looked = -math.inf  # when sessions were last looked at for their age
 
     def __len__(self) -> int:
         """Return how many are open."""
@@ -164,9 +166,11 @@ class Sessions:
                 if now - session.seconds < idle:
                     break
                 yield self._end(key, "idle")
-        if longest:
-            old = [key for key, each in self._open.items() if now - each.began >= longest]
-            for key in old:
+        if longest and not now - longest / 8 < self._looked <= now:
+            self._looked = now  # not more often: every session is looked at
+            for each in self._open.values():
+                each.began = min(each.began, now)
+            for key in [key for key, each in self._open.items() if now - each.began >= longest]:
                 yield self._end(key, "long")
 
     def evict(self) -> Episode:
@@ -184,11 +188,11 @@ class Sessions:
         self._room.held -= len(session.events)
         return self._counters.end(session.ended(self.rule.name, key, self.rule.max_events, why))
 
-    def state(self) -> Any:
+    def state(self, names: Names) -> Any:
         """Return what `load` takes: msgpack types."""
-        return [[key, session.state()] for key, session in self._open.items()]
+        return [[key, session.state(names)] for key, session in self._open.items()]
 
-    def load(self, saved: object) -> None:
+    def load(self, saved: object, names: Names) -> None:
         """Go on with the sessions of another table of the same rule.
 
         Raises:
@@ -199,7 +203,7 @@ class Sessions:
         for each in saved:
             match each:
                 case [bytes(key), session] if key not in self._open:
-                    opened = Open.restored(session, self.rule.max_events, self._events)
+                    opened = Open.restored(session, names, self.rule.max_events, self._events)
                 case _:
                     raise ValueError("an open session has other fields")
             self._open[key[:MAX_KEY_BYTES]] = opened

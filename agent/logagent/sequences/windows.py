@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from logagent.blocks import Block
-from logagent.sequences.episode import SAMPLE_BYTES, Episode, Open, kept_events
+from logagent.sequences.episode import SAMPLE_BYTES, Episode, Names, Open, kept_events
 from logagent.sequences.rules import Rule
 from logagent.sequences.sessions import Counters
 
@@ -148,11 +148,11 @@ class Windows:
             )
         )
 
-    def state(self) -> Any:
+    def state(self, names: Names) -> Any:
         """Return what `load` takes: msgpack types."""
-        return [[piece.state() for piece in self._pieces], self._told, self._any]
+        return [[piece.state(names) for piece in self._pieces], self._told, self._any]
 
-    def load(self, saved: object) -> None:
+    def load(self, saved: object, names: Names) -> None:
         """Go on with the window of another table of the same rule.
 
         Raises:
@@ -160,7 +160,7 @@ class Windows:
         """
         match saved:
             case [[*pieces], bool(told), bool(any_)] if len(pieces) <= self.rule.steps:
-                opened = [Open.restored(piece, self._most, self._events) for piece in pieces]
+                opened = [Open.restored(piece, names, self._most, self._events) for piece in pieces]
             case _:
                 raise ValueError("open windows have other fields")
         self._pieces.extend(opened)

@@ -95,6 +95,20 @@ def test_a_session_that_never_pauses_ends_by_its_age() -> None:
     assert ["long"] * 3 == [each.ended for each in ended]
 
 
+def test_a_flood_in_one_block_overdraws_the_room_by_little() -> None:
+    made = sequencer(max_sessions=50)
+    most = 0
+    for _ in made.see("a.log", b"finger-8", many(10_000)):
+        most = max(most, made.open_sequences)
+    assert most < 50 + 300
+
+
+def many(count: int):  # type: ignore[no-untyped-def]
+    from .fakes import block
+
+    return block(*(line(number, "begin") for number in range(count)))
+
+
 def test_an_endless_session_keeps_its_beginning_and_its_end() -> None:
     made = sequencer(Rule(key=JOB, max_events=10))
     seen(made, line(1, "begin"))
@@ -250,6 +264,14 @@ def test_open_sessions_survive_a_restart() -> None:
         assert np.array_equal(before.events, after.events)
 
 
+def test_a_long_path_is_saved_once_however_many_sessions_it_has() -> None:
+    import msgpack
+
+    made = sequencer()
+    seen(made, *(line(number, "begin") for number in range(500)), source="/x" * 2000)
+    assert len(msgpack.packb(made.state())) < 500 * 250 + 20_000
+
+
 def test_open_sessions_of_a_rule_that_changed_are_let_go_and_said_so() -> None:
     made = sequencer(Rule(key=JOB, timeout_seconds=60.0))
     seen(made, line(1, "begin", 0))
@@ -257,7 +279,9 @@ def test_open_sessions_of_a_rule_that_changed_are_let_go_and_said_so() -> None:
     assert ["default"] == sequencer(Rule(name="x", key=JOB)).load(made.state())
 
 
-@pytest.mark.parametrize("saved", [None, {}, [[1, 2]], [["default\0a", "x"]]])
+@pytest.mark.parametrize(
+    "saved", [None, {}, [[1, 2]], [[], [["default\0a", "x"]]], [[], [1]], [[5], []]]
+)
 def test_a_state_that_makes_no_sense_is_refused(saved: object) -> None:
     with pytest.raises(ValueError, match="other fields"):
         sequencer().load(saved)
@@ -267,6 +291,6 @@ def test_events_of_another_model_are_refused() -> None:
     made = sequencer()
     seen(made, *(f"job j1: {x} new".encode() for x in NAMES))
     state = made.state()
-    state[0][3][0][1][0] = b"\xff\x7f" * len(NAMES)
+    state[1][0][3][0][1][0] = b"\xff\x7f" * len(NAMES)
     with pytest.raises(ValueError, match="another model"):
         sequencer().load(state)
