@@ -185,7 +185,7 @@ class Sequencer:
         """
         match saved:
             case [[*sources], [*logs]] if all(isinstance(each, str) for each in sources):
-                names = Names(sources)
+                names = Names([str(each) for each in sources])
             case _:
                 raise ValueError("the open sequences have other fields")
         rules = {rule.name: rule for rule in self._rules}

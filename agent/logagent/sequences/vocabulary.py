@@ -40,7 +40,7 @@ a handful of new things."""
 _WORD = re.compile(rb"[A-Za-z_\x80-\xff][A-Za-z_\x80-\xff$]*|[1-5]xx|[1-9]\d*")
 
 # The words of a path are names, as numbers are: /user/root/rand/part-0001. One slash may be a choice
-# (read/write), a path that is all a line has is kept by its first part.
+# (read/write), or a command (/boot).
 _PATH = re.compile(
     rb"(?<![^\s=:,;(\[\"'])((?:file:|hdfs:/)?/[^\s/:,;()\[\]\"'=]*)(?:/[^\s/:,;()\[\]\"'=]*)+"
 )
