@@ -18,7 +18,7 @@ import numpy.typing as npt
 from logagent.errors import BundleError
 from logagent.sequences.arrays import entry, whole
 from logagent.sequences.features import counts
-from logagent.sequences.voters import Neighbours, Network, Seen, Tree, Voter
+from logagent.sequences.voters import Forest, Neighbours, Network, Seen, Voter
 
 __all__ = ["Carried", "Ensemble", "Judged"]
 
@@ -26,7 +26,7 @@ FORMAT = 1
 MOST_EVENTS = 30_000  # of a vocabulary; trees hold an event's number in 16 bits
 MOST_PARAMETERS = 400_000  # in all voters together: 1.6 MB as float32
 
-_VOTERS = {"knn": Neighbours, "tree": Tree, "network": Network}
+_VOTERS = {"knn": Neighbours, "tree": Forest, "forest": Forest, "network": Network}
 
 
 @dataclass(frozen=True, slots=True)

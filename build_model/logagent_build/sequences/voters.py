@@ -2,7 +2,7 @@
 
 Holds: the paper's three on count vectors (LightAD's representation), with the settings of §4.3.2:
 k-nearest neighbours, a decision tree and a network with one hidden layer (SLFN); ours, a forest;
-and the majority vote of Eq. 6. `logagent.sequences.voters` judges with the same numbers on the edge.
+and the majority vote of Eq. 6. `logagent.sequences.voters` judges by the same numbers on the edge.
 
 Guarantees: a seed gives the same voter; scores are in [0, 1], 1 is anomalous.
 """
