@@ -19,12 +19,15 @@ from logagent.sequences.features import Events, shares
 __all__ = ["Forest", "Neighbours", "Network", "Seen", "Voter"]
 
 
+Counts = npt.NDArray[np.int64]
+
+
 class Seen:
     """A sequence with what several voters need of it."""
 
     __slots__ = ("counts", "events", "which")
 
-    def __init__(self, events: Events, counts: npt.NDArray[np.int64]) -> None:
+    def __init__(self, events: Events, counts: Counts) -> None:
         self.events = events
         self.counts = counts
         """How often each event is in it: int64 (events,)."""
@@ -41,6 +44,10 @@ class Voter(Protocol):
 
     def score(self, seen: Seen) -> float:
         """Return a score in [0, 1]; 1 is anomalous."""
+        ...
+
+    def scores(self, counts: Counts) -> npt.NDArray[np.float64]:
+        """Score rows of counts: int64 (n, events) to float64 (n,)."""
         ...
 
 
@@ -66,6 +73,10 @@ class Neighbours:
         far = self._square - 2.0 * (weight @ self._known[seen.which].astype(np.float64))
         nearest = np.argsort(far, kind="stable")[: self._k]
         return float(self._anomalous[nearest].mean())
+
+    def scores(self, counts: Counts) -> npt.NDArray[np.float64]:
+        """Score rows of counts: int64 (n, events) to float64 (n,)."""
+        return _each(self, counts)
 
 
 class Forest:
@@ -104,7 +115,7 @@ class Forest:
         """Mean over the trees of the share of anomalous training sequences in the leaf reached."""
         return float(self.scores(seen.counts[None])[0])
 
-    def scores(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    def scores(self, counts: Counts) -> npt.NDArray[np.float64]:
         """Score rows of counts: int64 (n, events) to float64 (n,)."""
         table = counts.astype(np.float32)
         if self._shares:
@@ -136,6 +147,15 @@ class Network:
         weight = seen.counts[seen.which].astype(np.float32)
         hidden = np.maximum(weight @ self._first[seen.which] + self._first_bias, np.float32(0))
         return _sigmoid(float(hidden @ self._second) + self._second_bias)
+
+    def scores(self, counts: Counts) -> npt.NDArray[np.float64]:
+        """Score rows of counts: int64 (n, events) to float64 (n,)."""
+        return _each(self, counts)
+
+
+def _each(voter: Voter, counts: Counts) -> npt.NDArray[np.float64]:
+    nothing = np.zeros(0, np.int32)  # these voters look at counts only
+    return np.array([voter.score(Seen(nothing, row)) for row in counts])
 
 
 def _sigmoid(x: float) -> float:

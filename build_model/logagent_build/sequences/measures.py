@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import mannwhitneyu
+from scipy.stats import mannwhitneyu  # type: ignore[import-untyped]  # it ships no types
 
 __all__ = ["SIGNIFICANT", "Measured", "above", "measure"]
 
