@@ -8,17 +8,18 @@ an event is, and where a sequence begins and ends.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from logagent.errors import BundleError
-from logagent.sequences.arrays import entry, whole
+from logagent.sequences.arrays import array, entry, whole
+from logagent.sequences.contrast import Carried, Contrast
 from logagent.sequences.features import counts
-from logagent.sequences.voters import Neighbours, Network, Seen, Tree, Voter
+from logagent.sequences.voters import Forest, Neighbours, Network, Seen, Voter
 
 __all__ = ["Carried", "Ensemble", "Judged"]
 
@@ -26,19 +27,12 @@ FORMAT = 1
 MOST_EVENTS = 30_000  # of a vocabulary; trees hold an event's number in 16 bits
 MOST_PARAMETERS = 400_000  # in all voters together: 1.6 MB as float32
 
-_VOTERS = {"knn": Neighbours, "tree": Tree, "network": Network}
-
-
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """An event that carried a verdict of "anomalous"."""
-
-    kind: Literal["missing", "unexpected", "repeated"]
-    event: int
-    weight: float
-    """How much it carried, in (0, 1]; the weights of a verdict are not a sum of anything."""
-    positions: list[int]
-    """Where in the sequence, at most `MOST_POSITIONS` of them; none if it is missing."""
+_VOTERS: dict[str, Callable[[Mapping[str, Any], int], Voter]] = {
+    "knn": Neighbours,
+    "tree": Forest,
+    "forest": Forest,
+    "network": Network,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +40,29 @@ class Judged:
     """What the ensemble says of a sequence."""
 
     score: float
-    """In [0, 1]; 1 is anomalous."""
+    """Of the leading voter, in [0, 1]; 1 is anomalous. Without one, the mean of all voters."""
     anomalous: bool
+    """Vote of the leading voter; without one, the majority, a tie being normal (Eq. 6)."""
     votes: dict[str, bool]
     """Vote of each voter by name; true is anomalous."""
     carried: list[Carried] = field(default_factory=list)
-    """What stands out, the heaviest first; empty for a normal sequence."""
+    """What carried it, the heaviest first; empty for a normal sequence, and where nothing stands
+    out by itself."""
 
 
 class Ensemble:
     """Voters and how they are counted. Memory: O(its part's arrays)."""
 
-    def __init__(self, voters: Mapping[str, Voter], events: int) -> None:
+    def __init__(
+        self,
+        voters: Mapping[str, Voter],
+        events: int,
+        leader: str = "",
+        contrast: Contrast | None = None,
+    ) -> None:
         self._voters = dict(voters)
+        self._leader = leader
+        self._contrast = contrast
         self.events = events
         """Size of the vocabulary: events are 0 … events - 1, buckets of unknown ones included."""
         self.parameters = sum(voter.parameters for voter in voters.values())
@@ -78,12 +82,15 @@ class Ensemble:
             parts = entry(part, "voters")
             if not parts or set(parts) - set(_VOTERS):
                 raise ValueError("no voters this agent knows")
-            ensemble = cls(
-                {name: _VOTERS[name](entry(parts, name), events) for name in parts}, events
-            )
+            voters = {str(name): _VOTERS[name](entry(parts, name), events) for name in parts}
+            leader = part.get("leader", "")
+            if leader != "" and leader not in voters:
+                raise ValueError(f"leader {leader!r:.40} is no voter")
+            normal = array(part, "normal", "<u2", (events, -1))
+            ensemble = cls(voters, events, str(leader), Contrast(normal))
             if ensemble.parameters > MOST_PARAMETERS:
                 raise ValueError(f"{ensemble.parameters} parameters, over {MOST_PARAMETERS}")
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise BundleError(f"unusable ensemble for sequences: {error}") from None
         return ensemble
 
@@ -99,5 +106,20 @@ class Ensemble:
         seen = Seen(events, counts(events, self.events))
         scores = {name: voter.score(seen) for name, voter in self._voters.items()}
         votes = {name: scores[name] > voter.cut for name, voter in self._voters.items()}
-        anomalous = 2 * sum(votes.values()) > len(votes)  # Eq. 6: a tie is normal
-        return Judged(sum(scores.values()) / len(scores), anomalous, votes)
+        if self._leader:
+            score, anomalous = scores[self._leader], votes[self._leader]
+        else:
+            score = sum(scores.values()) / len(scores)
+            anomalous = 2 * sum(votes.values()) > len(votes)
+        carried: list[Carried] = []
+        if anomalous and self._contrast is not None:
+            carried = self._contrast.of(events, seen.counts, self._scores)
+        return Judged(score, anomalous, votes, carried)
+
+    def _scores(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Score rows of counts, (n, events), by the leading voter or the mean of all."""
+        names = [self._leader] if self._leader else list(self._voters)
+        held: npt.NDArray[np.float64] = np.mean(
+            [self._voters[name].scores(rows) for name in names], axis=0
+        )
+        return held

@@ -14,9 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from logagent.sequences.arrays import array, number, whole
-from logagent.sequences.features import Events
+from logagent.sequences.features import Events, shares
 
-__all__ = ["Neighbours", "Network", "Seen", "Tree", "Voter"]
+__all__ = ["Forest", "Neighbours", "Network", "Seen", "Voter"]
+
+
+Counts = npt.NDArray[np.int64]
 
 
 class Seen:
@@ -24,7 +27,7 @@ class Seen:
 
     __slots__ = ("counts", "events", "which")
 
-    def __init__(self, events: Events, counts: npt.NDArray[np.int64]) -> None:
+    def __init__(self, events: Events, counts: Counts) -> None:
         self.events = events
         self.counts = counts
         """How often each event is in it: int64 (events,)."""
@@ -41,6 +44,10 @@ class Voter(Protocol):
 
     def score(self, seen: Seen) -> float:
         """Return a score in [0, 1]; 1 is anomalous."""
+        ...
+
+    def scores(self, counts: Counts) -> npt.NDArray[np.float64]:
+        """Score rows of counts: int64 (n, events) to float64 (n,)."""
         ...
 
 
@@ -67,40 +74,59 @@ class Neighbours:
         nearest = np.argsort(far, kind="stable")[: self._k]
         return float(self._anomalous[nearest].mean())
 
+    def scores(self, counts: Counts) -> npt.NDArray[np.float64]:
+        """Score rows of counts: int64 (n, events) to float64 (n,)."""
+        return _each(self, counts)
 
-class Tree:
-    """A decision tree on counts."""
 
-    cut = 0.5
+class Forest:
+    """Decision trees on counts, and on shares if they were trained with them; one tree or many.
+
+    Nodes of all trees stand in one row, a node's left child right after it.
+    """
 
     def __init__(self, part: Mapping[str, Any], width: int) -> None:
         feature = array(part, "feature", "<i2", (-1,))
         nodes = len(feature)
-        threshold = array(part, "threshold", "<f4", (nodes,))
-        left, right = (array(part, name, "<i2", (nodes,)) for name in ("left", "right"))
-        share = array(part, "anomalous", "<f4", (nodes,))
-        inner = left >= 0
-        number = np.arange(nodes)
-        if not nodes or feature[inner].size and not 0 <= feature[inner].min() <= width - 1:
-            raise ValueError("tree: an event is not in it")
-        if feature[inner].size and feature[inner].max() >= width:
-            raise ValueError("tree: an event is not in it")
-        for child in (left, right):  # children come after their parent: every walk ends
-            if not ((number < child) & (child < nodes))[inner].all():
-                raise ValueError("tree: its nodes are not in order")
-        if not ((share >= 0) & (share <= 1)).all():
-            raise ValueError("tree: shares are not in [0, 1]")
-        self._feature, self._threshold = feature.tolist(), threshold.tolist()
-        self._left, self._right, self._share = left.tolist(), right.tolist(), share.tolist()
+        right = array(part, "right", "<i4", (nodes,))
+        value = array(part, "value", "<f4", (nodes,))
+        roots = array(part, "roots", "<i4", (-1,))
+        here = np.arange(nodes, dtype=np.int64)
+        inner = feature >= 0
+        # Children come after their parent, so every walk ends.
+        if not ((here + 1 < right) & (right < nodes))[inner].all():
+            raise ValueError("trees: their nodes are not in order")
+        if not len(roots) or int(roots.min()) < 0 or int(roots.max()) >= nodes:
+            raise ValueError("trees: no such root")
+        if nodes and int(feature.max()) >= 2 * width:
+            raise ValueError("trees: an event is not in the vocabulary")
+        if not ((value >= 0) & (value <= 1))[~inner].all():
+            raise ValueError("trees: shares are not in [0, 1]")
+        self.cut = number(part, "cut", 0, 1)
+        self._shares = nodes > 0 and int(feature.max()) >= width
+        # A leaf is its own child on both sides: walks of all trees are one loop.
+        self._feature = np.where(inner, feature, 0).astype(np.intp)
+        self._child = np.stack([np.where(inner, right, here), np.where(inner, here + 1, here)])
+        self._value, self._roots = value, roots.astype(np.intp)
+        self._inner = inner
         self.parameters = 2 * nodes
 
     def score(self, seen: Seen) -> float:
-        """Share of anomalous training sequences in the leaf."""
-        node = 0
-        while self._left[node] >= 0:
-            small = seen.counts[self._feature[node]] <= self._threshold[node]
-            node = self._left[node] if small else self._right[node]
-        return float(self._share[node])
+        """Mean over the trees of the share of anomalous training sequences in the leaf reached."""
+        return float(self.scores(seen.counts[None])[0])
+
+    def scores(self, counts: Counts) -> npt.NDArray[np.float64]:
+        """Score rows of counts: int64 (n, events) to float64 (n,)."""
+        table = counts.astype(np.float32)
+        if self._shares:
+            table = np.concatenate([table, shares(counts)], axis=1)
+        rows = np.arange(len(table))[:, None]
+        node = np.broadcast_to(self._roots, (len(table), len(self._roots)))
+        while self._inner[node].any():  # as often as the deepest walk has steps
+            small = table[rows, self._feature[node]] <= self._value[node]
+            node = self._child[small.astype(np.intp), node]
+        held: npt.NDArray[np.float64] = self._value[node].mean(axis=1, dtype=np.float64)
+        return held
 
 
 class Network:
@@ -121,6 +147,15 @@ class Network:
         weight = seen.counts[seen.which].astype(np.float32)
         hidden = np.maximum(weight @ self._first[seen.which] + self._first_bias, np.float32(0))
         return _sigmoid(float(hidden @ self._second) + self._second_bias)
+
+    def scores(self, counts: Counts) -> npt.NDArray[np.float64]:
+        """Score rows of counts: int64 (n, events) to float64 (n,)."""
+        return _each(self, counts)
+
+
+def _each(voter: Voter, counts: Counts) -> npt.NDArray[np.float64]:
+    nothing = np.zeros(0, np.int32)  # these voters look at counts only
+    return np.array([voter.score(Seen(nothing, row)) for row in counts])
 
 
 def _sigmoid(x: float) -> float:
