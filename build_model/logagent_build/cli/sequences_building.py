@@ -46,6 +46,12 @@ def sequences(
             min=2, max=4096, help="Events kept of a session; of a longer one its two ends."
         ),
     ] = 512,
+    false_alarms: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=0.5, metavar="SHARE", help="Of distinct normal sessions: may be flagged."
+        ),
+    ] = 0.01,
     seed: SeedOption = 0,
 ) -> None:
     """Train on labelled sessions of log lines: a bundle for `logagent scan --sequences`.
@@ -61,4 +67,4 @@ def sequences(
             across=session_across,
             max_events=max_events,
         )
-        building.build(logs, rule, labels, base, out, seed=seed, say=say)
+        building.build(logs, rule, labels, base, out, seed=seed, false_alarms=false_alarms, say=say)

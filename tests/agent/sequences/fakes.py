@@ -89,7 +89,12 @@ def part(rule: Rule | None = None, buckets: int = 4) -> bytes:
         "anomalous": packed(np.array([0, 0, 0, 1, 1, 1], "u1")),
         "neighbours": 1,
     }
-    ensemble = {"format": 1, "events": len(words), "voters": {"knn": voter}}
+    ensemble = {
+        "format": 1,
+        "events": len(words),
+        "voters": {"knn": voter},
+        "normal": packed(counts[:, :3].astype("<u2")),
+    }
     return pack(words, ensemble, rule or Rule(key=JOB), {"data": "jobs"})
 
 
