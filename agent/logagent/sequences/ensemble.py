@@ -53,6 +53,9 @@ class Judged:
 class Ensemble:
     """Voters and how they are counted. Memory: O(its part's arrays)."""
 
+    order_free = True
+    """Voters see counts: score and votes are the same in any order of the events (`watch`)."""
+
     def __init__(
         self,
         voters: Mapping[str, Voter],

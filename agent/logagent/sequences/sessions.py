@@ -116,13 +116,9 @@ class Sessions:
         table, most = self._open, self.rule.max_events
         half = most // 2
         get, touch = table.get, table.move_to_end
-        first_line = block.first_line
-        offset = block.line_offset(span[0])
+        latest: dict[Open, int] = {}
         begun = kept = no_key = 0
-        lines = block.lines()
-        for index in range(*span):
-            line = lines[index]
-            at, offset = offset, offset + len(line) + 1
+        for index, line in enumerate(block.lines()[span[0] : span[1]], span[0]):
             found = search(line, 0, reach)
             if found is None:
                 no_key += 1
@@ -133,16 +129,14 @@ class Sessions:
                 if not key or len(key) > MAX_KEY_BYTES:
                     self._counters.malformed_keys += 1
                     continue
-                number = first_line + index if first_line else 0
-                session = table[key] = Open(source, fingerprint, number, at, line)
+                number = block.first_line + index if block.first_line else 0
+                offset = block.line_offset(index)
+                session = table[key] = Open(source, fingerprint, number, offset, line)
                 session.began = seconds
                 begun += 1
             else:
                 touch(key)
-                session.last_source = source
-                session.last_line = first_line + index if first_line else 0
-                session.last_offset = at
-                session.last_text = line[:SAMPLE_BYTES]
+                latest[session] = index
             count = session.count
             if count < most:
                 session.events.append(events[index])
@@ -151,6 +145,11 @@ class Sessions:
                 session.events[half + (count - half) % (most - half)] = events[index]
             session.count = count + 1
             session.seconds = seconds
+        for session, index in latest.items():  # not at each of a session's lines
+            session.last_source = source
+            session.last_line = block.first_line + index if block.first_line else 0
+            session.last_offset = block.line_offset(index)
+            session.last_text = block.line(index)[:SAMPLE_BYTES]
         self._counters.no_key += no_key
         self._room.open += begun
         self._room.held += kept

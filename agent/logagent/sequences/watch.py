@@ -1,8 +1,10 @@
 """Sequences to findings: what the ensemble says of those that have ended.
 
 Guarantees: every sequence is judged once; equal sequences are judged by the model once as long as
-they are remembered (FlexLog §3.2: the cache's key is the sequence itself). Memory: the sequencer's,
-and a cache of fixed capacity.
+they are remembered (FlexLog §3.2: the cache's key is the sequence itself). Where the model counts
+events and leaves their order aside, sequences of equal events share a verdict if that is "normal";
+of an anomalous one it is also said where its events are. Memory: the sequencer's, and a cache of
+fixed capacity.
 """
 
 from __future__ import annotations
@@ -27,6 +29,11 @@ _CAPACITY: Final = 2_700  # verdicts per generation, two thirds of 4,096
 
 class SequenceJudge(Protocol):
     """What is needed of a model; `logagent.sequences.ensemble.Ensemble` is the real one."""
+
+    @property
+    def order_free(self) -> bool:
+        """Whether a verdict's score and votes are the same in any order of the events."""
+        ...
 
     def judge(self, events: npt.NDArray[np.int32]) -> Judged:
         """Judge a sequence, int32 (length,)."""
@@ -53,6 +60,7 @@ class Watch:
         self.misses = 0
         """Of these, how many the model was asked about."""
         self._judge = judge
+        self._order_free = judge.order_free
         self._verdicts: TwoGenerationCache[Judged] = TwoGenerationCache(_CAPACITY)
 
     def see(self, source: str, fingerprint: bytes, block: Block) -> Iterator[Finding]:
@@ -74,15 +82,23 @@ class Watch:
     def _findings(self, episodes: Iterable[Episode]) -> Iterator[Finding]:
         for episode in episodes:
             self.judged += 1
-            key = hash(episode.events.tobytes())  # seeded at random: not on purpose the same
-            verdict = self._verdicts.get(key)
-            if verdict is None:
-                self.misses += 1
-                verdict = self._judge.judge(episode.events)
-                self._verdicts.add(key, verdict)
+            # Python seeds its hash of bytes at random: nobody makes two the same on purpose.
+            exactly = hash(episode.events.tobytes())
+            key = hash(np.sort(episode.events).tobytes()) if self._order_free else exactly
+            verdict = self._verdict(key, episode.events)
             if verdict.anomalous:
+                if self._order_free:
+                    verdict = self._verdict(hash((key, exactly)), episode.events)
                 self.anomalous += 1
                 yield Finding(episode, verdict)
+
+    def _verdict(self, key: int, events: npt.NDArray[np.int32]) -> Judged:
+        verdict = self._verdicts.get(key)
+        if verdict is None:
+            self.misses += 1
+            verdict = self._judge.judge(events)
+            self._verdicts.add(key, verdict)
+        return verdict
 
     def counts(self) -> dict[str, Any]:
         """Return the counters, for ``--stats`` and the status; JSON-able."""

@@ -63,7 +63,8 @@ class MissingEnd:
 
     events = 7
 
-    def __init__(self) -> None:
+    def __init__(self, *, order_free: bool = False) -> None:
+        self.order_free = order_free
         self.asked: list[list[int]] = []
 
     def judge(self, events: np.ndarray) -> Judged:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from random import Random
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 from logagent.records import dumps
 from logagent.report import Style
 from logagent.sequences.finding_records import (
@@ -15,11 +18,12 @@ from logagent.sequences.finding_records import (
     finding_text,
     signature,
 )
+from logagent.sequences.part import SequenceModel
 from logagent.sequences.rules import Rule
 from logagent.sequences.watch import Finding, Watch
 from logagent.times import TimeParser
 
-from .fakes import JOB, NAMES, MissingEnd, block, line, lines_of, reader, sequencer
+from .fakes import JOB, NAMES, MissingEnd, block, line, lines_of, part, reader, sequencer
 
 GOOD, BAD = ["begin", "work", "end"], ["begin", "work"]
 
@@ -44,6 +48,29 @@ def test_equal_sequences_are_judged_once() -> None:
     findings(made, *lines_of([GOOD, BAD] * 50))
     assert (100, 2, 50) == (made.judged, made.misses, made.anomalous)
     assert [[0, 1, 2], [0, 1]] == made._judge.asked  # type: ignore[attr-defined]
+
+
+def test_sequences_in_another_order_share_a_verdict_where_order_does_not_matter() -> None:
+    jobs = [["begin", "work", "end"], ["end", "begin", "work"], ["begin", "odd"], ["odd", "begin"]]
+    found = {}
+    for order_free in (True, False):
+        made = Watch(sequencer(), MissingEnd(order_free=order_free))
+        found[order_free] = findings(made, *lines_of(jobs))
+        # Where the odd event stands is said of each anomalous one.
+        places = [each.judged.carried[1].positions for each in found[order_free]]
+        assert [[1], [0]] == places
+        assert (1 + 3 if order_free else 4, 2) == (made.misses, made.anomalous)
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=12), st.randoms())
+def test_the_ensemble_keeps_the_promise_that_order_does_not_matter(
+    events: list[int], random: Random
+) -> None:
+    ensemble = SequenceModel.read(part()).ensemble
+    assert ensemble.order_free
+    mixed = random.sample(events, len(events))
+    first, second = (ensemble.judge(np.array(each, np.int32)) for each in (events, mixed))
+    assert (first.score, first.votes) == (second.score, second.votes)
 
 
 def test_a_record_names_the_session_its_lines_and_what_carried_it() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="training needs the [build] extra")
 
+import numpy as np
 from logagent import cli as agent_cli
 from logagent.bundle import DEFAULT_BUNDLE, Bundle
 from logagent.sequences.part import SequenceModel
@@ -74,6 +75,11 @@ def test_the_other_parts_are_those_of_the_base_and_the_rule_is_stored(
     model = SequenceModel.of(bundle)
     assert (60.0, True) == (model.rule.timeout_seconds, model.rule.across)
     assert 60 == model.record["labelled_sequences"]
+    rng = np.random.default_rng(1)
+    for length in range(1, 20):  # what the agent's cache relies on
+        events = rng.integers(0, model.ensemble.events, length, dtype=np.int32)
+        verdicts = [model.ensemble.judge(each) for each in (events, rng.permutation(events))]
+        assert 1 == len({(each.score, tuple(each.votes.items())) for each in verdicts})
 
 
 def test_the_same_input_gives_the_same_bytes(made: Path, tmp_path: Path) -> None:
