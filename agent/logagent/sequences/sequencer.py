@@ -2,8 +2,9 @@
 
 Guarantees: bounded memory, whatever the lines: at most `max_sessions` open sessions with
 `EVENTS_EACH` events each on average, in at most `MAX_TABLES` logs; what is beyond ends early, is
-judged then, and is counted. A flood of sessions in one log ends sessions of that log. Built and
-judged sequences are the same: the pipeline uses this class.
+judged then, and is counted. A flood of sessions in one log ends sessions of that log. What time
+ends, ends a bounded number at once. Built and judged sequences are the same: the pipeline uses this
+class.
 
 Left to others: what a sequence means (`watch`).
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, Final
 
 from logagent.blocks import Block
@@ -23,12 +25,15 @@ from logagent.sequences.rules import Rule
 from logagent.sequences.sessions import Counters, Room, Sessions
 from logagent.sequences.windows import Windows
 
-__all__ = ["EVENTS_EACH", "MAX_SESSIONS", "MAX_TABLES", "Sequencer"]
+__all__ = ["AT_ONCE", "EVENTS_EACH", "MAX_SESSIONS", "MAX_TABLES", "Sequencer"]
 
 MAX_SESSIONS: Final = 2_000
 """Open sessions, unless more are asked for: about 2 MB."""
 EVENTS_EACH: Final = 64
 """Events that an open session has on average at most."""
+AT_ONCE: Final = 512
+"""Sequences that time ends at once: each may be a verdict of the model, a millisecond or, on a slow
+board, several, and whoever reads logs has other things to do."""
 MAX_TABLES: Final = 256
 """Logs of which sequences are open."""
 _LINES: Final = 256  # taken in at a time: the room is overdrawn by as many sessions at most
@@ -101,15 +106,15 @@ class Sequencer:
             del self._times[next(iter(self._times))]
         events = self.reader.read(block)
         self.counters.lines += len(events)
-        room = self._room
+        room, left = self._room, AT_ONCE
         for start, stop, stamp in times.spans(block):
             seconds = log.clock.read(stamp, stop - start)
-            yield from log.table.expire(seconds)
+            for episode in islice(log.table.expire(seconds), left):
+                left -= 1
+                yield episode
             for at in range(start, stop, _LINES):
                 span = at, min(at + _LINES, stop)
-                added = log.table.add(source, fingerprint, block, events, span, seconds)
-                if added is not None:
-                    yield from added
+                yield from log.table.add(source, fingerprint, block, events, span, seconds)
                 while room.open > room.sessions or room.held > room.events:
                     yield self._crowded(log).evict()
 
@@ -121,9 +126,11 @@ class Sequencer:
             yield from self._close(f"{rule.name}\0{source}")
 
     def tick(self) -> Iterator[Episode]:
-        """Yield what ends though no line comes."""
-        for log in list(self._logs.values()):
-            yield from log.table.expire(log.clock.now())
+        """Yield what ends though no line comes, `AT_ONCE` at most: then there may be more."""
+        ended = chain.from_iterable(
+            log.table.expire(log.clock.now()) for log in list(self._logs.values())
+        )
+        yield from islice(ended, AT_ONCE)
 
     def close(self) -> Iterator[Episode]:
         """Yield all that is open, as everything is over."""

@@ -101,8 +101,11 @@ class Sessions:
         events: Sequence[int],
         span: tuple[int, int],
         seconds: float,
-    ) -> None:
+    ) -> list[Episode]:
         """Give lines to their sessions; `Room` may be overdrawn by as many.
+
+        Returns the sessions that were over, though `expire` was not asked about them yet: another
+        session has their key now.
 
         Args:
             source: where the lines are from.
@@ -116,6 +119,8 @@ class Sessions:
         table, most = self._open, self.rule.max_events
         half = most // 2
         get, touch = table.get, table.move_to_end
+        idle = self.rule.timeout_seconds or math.inf
+        over: list[Episode] = []
         latest: dict[Open, int] = {}
         begun = kept = no_key = 0
         for index, line in enumerate(block.lines()[span[0] : span[1]], span[0]):
@@ -125,6 +130,9 @@ class Sessions:
                 continue
             key = found[group]
             session = get(key)
+            if session is not None and seconds - session.seconds >= idle:
+                over.append(self._end(key, "idle"))
+                session = None
             if session is None:
                 if not key or len(key) > MAX_KEY_BYTES:
                     self._counters.malformed_keys += 1
@@ -153,9 +161,10 @@ class Sessions:
         self._counters.no_key += no_key
         self._room.open += begun
         self._room.held += kept
+        return over
 
     def expire(self, now: float) -> Iterator[Episode]:
-        """Yield the sessions that are over at a time; take them all."""
+        """Yield the sessions that are over at a time, the oldest first; stop where you like."""
         idle, longest = self.rule.timeout_seconds, self.rule.longest_seconds
         if idle:
             while self._open:

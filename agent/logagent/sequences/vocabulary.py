@@ -39,8 +39,8 @@ a handful of new things."""
 # is the number of this line and not its kind.
 _WORD = re.compile(rb"[A-Za-z_\x80-\xff][A-Za-z_\x80-\xff$]*|[1-5]xx|[1-9]\d*")
 
-# The words of a path are names, as numbers are: /user/root/rand/part-0001. One slash may be a choice
-# (read/write), or a command (/boot).
+# The words of a path are names, as numbers are: /user/root/rand/part-0001. A single slash may be
+# between two choices (read/write), or before a word that says something (/boot).
 _PATH = re.compile(
     rb"(?<![^\s=:,;(\[\"'])((?:file:|hdfs:/)?/[^\s/:,;()\[\]\"'=]*)(?:/[^\s/:,;()\[\]\"'=]*)+"
 )

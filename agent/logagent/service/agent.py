@@ -434,8 +434,8 @@ class Agent:
             self.metrics.serve(now, lambda: status(self))
         if now >= self._next_due:
             self._next_due = now + _DUE_SECONDS
-            if self.sequences is not None:
-                self.sequences.tick()
+            if self.sequences is not None and self.sequences.tick():
+                self._next_due = now
             if now >= self.blocked_until and self._tell():
                 self._end_learning()
         if now >= self._next_trim and self.lines > self._trimmed_lines + _TRIM_LINES:

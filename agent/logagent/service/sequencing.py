@@ -29,7 +29,7 @@ from logagent.sequences.events import EventReader
 from logagent.sequences.finding_records import finding_record, finding_text, signature
 from logagent.sequences.part import SequenceModel
 from logagent.sequences.rules import Rule, configured
-from logagent.sequences.sequencer import Sequencer
+from logagent.sequences.sequencer import AT_ONCE, Sequencer
 from logagent.sequences.watch import Finding, Watch
 from logagent.sinks import Alert
 from logagent.times import TimeParser
@@ -139,13 +139,18 @@ class SequenceAlerts:
         """Take in an accepted batch."""
         self._take(self.watch.see(batch.source, batch.fingerprint, batch.block))
 
-    def tick(self) -> None:
-        """Judge what ends though no line comes; queue what may be told by now."""
+    def tick(self) -> bool:
+        """Judge what ends though no line comes; queue what may be told by now.
+
+        Returns whether there may be more: ask again soon.
+        """
+        before = self.watch.judged
         self._take(self.watch.tick())
         now = self._wall()
         for kind in self._kinds.values():
             if kind.latest is not None:
                 self._tell(kind, now)
+        return self.watch.judged - before >= AT_ONCE
 
     def close(self) -> None:
         """Judge all that is open: no line will come any more."""

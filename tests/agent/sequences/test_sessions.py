@@ -89,6 +89,23 @@ def test_silence_ends_a_session_too() -> None:
     assert [("j1", 1)] == sessions(list(made.tick()))
 
 
+def test_time_ends_a_bounded_number_of_sessions_at_once_and_forgets_none() -> None:
+    now = [0.0]
+    made = sequencer(Rule(key=JOB, timeout_seconds=60.0))
+    made._wall = lambda: now[0]
+    seen(made, *(line(number, "begin", 0) for number in range(1500)))
+    now[0] = 100.0
+    assert [512, 512, 476, 0] == [len(list(made.tick())) for _ in range(4)]
+
+
+def test_a_key_is_another_session_though_the_one_before_was_not_ended_yet() -> None:
+    made = sequencer(Rule(key=JOB, timeout_seconds=60.0))
+    seen(made, *(line(number, "begin", 0) for number in range(1500)))
+    ended = seen(made, *(line(number, "end", 100) for number in (1499, 3, 1498)))
+    assert 514 == len(ended)
+    assert {1} == {each.count for each in [*ended, *made.close()]}
+
+
 def test_a_session_that_never_pauses_ends_by_its_age() -> None:
     made = sequencer(Rule(key=JOB, timeout_seconds=60.0, longest_seconds=300.0))
     ended = [each for t in range(0, 1000, 30) for each in seen(made, line(1, "work", t))]
@@ -202,6 +219,12 @@ def test_odd_keys_are_counted_and_break_nothing() -> None:
     assert b"\x00\xff\x1b[2J" == binary.session
     assert (2, 2) == (made.counters.malformed_keys, made.counters.no_key)
     assert MAX_KEY_BYTES >= len(binary.session)
+
+
+def test_a_key_that_is_not_there_though_the_expression_is_found_is_malformed() -> None:
+    made = sequencer(Rule(key=session_key(r"id=(?P<session>\d+)?;")))
+    seen(made, b"id=;", b"id=5;")
+    assert (1, 1) == (made.counters.malformed_keys, made.open_sequences)
 
 
 def test_a_line_longer_than_any_is_searched_at_its_beginning_only() -> None:
