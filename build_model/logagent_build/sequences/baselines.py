@@ -10,6 +10,7 @@ All have the interface of `voters.Voter` and are trained on the full training se
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Self
 
 import numpy as np
@@ -61,7 +62,7 @@ class LightAD(Counted):
         self.model = self._pool()[self.chosen]()
         return super().fit(train)
 
-    def _pool(self) -> dict[str, type]:
+    def _pool(self) -> dict[str, Callable[[], object]]:
         seed = self.seed
         return {
             "knn 1": lambda: KNeighborsClassifier(1, algorithm="brute"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ class Plan:
     """What is run."""
 
     labels: int = 1000
-    neighbours: int = 2
+    settings: Settings = field(default_factory=Settings)
     networks: bool = True
     """Run the baselines with a deep network too."""
 
@@ -95,7 +95,8 @@ class _Majority:
         return self
 
     def score(self, test: Sequences) -> Scores:
-        return np.mean([voter.score(test) for voter in self.voters], axis=0)
+        held: Scores = np.mean([voter.score(test) for voter in self.voters], axis=0)
+        return held
 
     def predict(self, test: Sequences) -> Votes:
         return majority([voter.predict(test) for voter in self.voters])
@@ -115,7 +116,7 @@ def rows(task: Task, plan: Plan, say: Say) -> Iterator[Row]:
 def curve(task: Task, plan: Plan, say: Say) -> Iterator[Row]:
     """Run what depends on labels at each of `SIZES` (RQ2); all are trained on as many."""
     for size in SIZES:
-        part = Plan(size, plan.neighbours, networks=False)
+        part = Plan(size, plan.settings, networks=False)
         for name, labels, made in _methods(task, part, limited=True):
             began = time.perf_counter()
             predict, trained_on = made()
@@ -129,7 +130,7 @@ _Made = Callable[[], tuple[Callable[[Sequences], Votes], Sequences]]
 
 def _methods(task: Task, plan: Plan, limited: bool = False) -> Iterator[tuple[str, int, _Made]]:
     full, seed = task.train, task.seed
-    settings = Settings(neighbours=plan.neighbours)
+    settings = plan.settings
     few = full.only(choosing.drawn(len(full), plan.labels, seed))
     kept: dict[str, tuple[Trained, Sequences]] = {}
 
@@ -147,7 +148,7 @@ def _methods(task: Task, plan: Plan, limited: bool = False) -> Iterator[tuple[st
         return lambda: (voter.fit(data).predict, data)
 
     def three() -> _Majority:
-        return _Majority((Neighbours(plan.neighbours), Tree(seed), Network(seed)))
+        return _Majority((Neighbours(settings.neighbours), Tree(seed), Network(seed)))
 
     def both(data: Sequences) -> bool:
         return bool(data.anomalous.any() and not data.anomalous.all())
@@ -163,14 +164,13 @@ def _methods(task: Task, plan: Plan, limited: bool = False) -> Iterator[tuple[st
     yield "vote of 4, asked", plan.labels, lambda: (kept["asked"][0].vote, kept["asked"][1])
     yield "vote of 4, drawn", plan.labels, lambda: (kept["drawn"][0].vote, few)
     yield "vote of 3, asked", plan.labels, lambda: (_vote_of(kept["asked"][0]), kept["asked"][1])
-    yield "KNN, drawn", plan.labels, fitted(Neighbours(plan.neighbours), few)
+    yield "KNN, drawn", plan.labels, fitted(Neighbours(settings.neighbours), few)
     yield "tree, drawn", plan.labels, fitted(Tree(seed), few)
     yield "network, drawn", plan.labels, fitted(Network(seed), few)
     yield "LightAD", len(full), fitted(LightAD(seed), full)
     yield "vote of 3, full", len(full), fitted(three(), full)
     yield "LogCluster", len(full), fitted(LogCluster(seed), full)
     yield "PCA", len(full), fitted(PCA(), full)
-    yield "forest, full", len(full), lambda: (train(full, settings, seed).predict, full)
     if plan.networks:
         yield "DeepLog", len(full), fitted(DeepLog(seed), full)
         yield "CNN", len(full), fitted(CNN(seed), full)

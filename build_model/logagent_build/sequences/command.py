@@ -2,7 +2,8 @@
 
     configurations × seeds → rows (bench) → tables, JSON, HTML
 
-Guarantees: no figure without the seeds and counts it is of; files are replaced whole.
+Guarantees: no figure without the seeds and counts it is of; files are replaced whole, after each
+configuration, so that a run that is stopped leaves those that were done.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from logagent import files
 
 from logagent_build.sequences import adfa, bench, duplicates, evol, hdfs, injection, tables
 from logagent_build.sequences.bench import Plan, Row, Task
+from logagent_build.sequences.data import Sequences
+from logagent_build.sequences.training import Settings
 
 __all__ = ["SETS", "Request", "run"]
 
@@ -50,46 +53,44 @@ def run(request: Request, say: Callable[[str], None]) -> str:
         ValueError: the data are malformed.
     """
     began = time.time()
-    plan = Plan(
-        request.labels,
-        neighbours=2 if request.which == "adfa-u" else 1,
-        networks=not request.quick,
-    )
+    settings = Settings(neighbours=2 if request.which == "adfa-u" else 1)
+    plan = Plan(request.labels, settings, networks=not request.quick)
     rows: list[Row] = []
     sets: list[dict[str, Any]] = []
+    made: list[tables.Table] = []
     for task in _tasks(request):
-        for name, test in task.tests.items():
-            new = duplicates.unseen(test, task.train)
-            sets.append(
-                {
-                    "configuration": name,
-                    "seed": task.seed,
-                    "train": len(task.train),
-                    "test": len(test),
-                    "duplicates": round(duplicates.ratio(test, task.train), 4),
-                    "left": len(new),
-                    "left_anomalous": int(new.anomalous.sum()),
-                    "cache_bytes": bench.cache_bytes(test),
-                }
-            )
+        sets += [_set(name, test, task) for name, test in task.tests.items()]
         rows += bench.curve(task, plan, say) if request.curve else bench.rows(task, plan, say)
+        made = _tables(request, rows, sets)
+        _write(request, made, rows, sets, time.time() - began)
+    return "\n".join(tables.markdown(table) for table in made)
+
+
+def _tables(request: Request, rows: list[Row], sets: list[dict[str, Any]]) -> list[tables.Table]:
     if request.curve:
-        made = [tables.curves(rows)]
-    else:
-        made = [
-            tables.effectiveness(rows, "F1 on tests de-duplicated against training, percent"),
-            tables.significance(rows),
-            tables.times(rows),
-        ]
-    made.append(_sizes(sets))
+        return [tables.curves(rows), _sizes(sets)]
+    return [
+        tables.effectiveness(rows, "F1 on tests de-duplicated against training, percent"),
+        tables.significance(rows),
+        tables.times(rows),
+        _sizes(sets),
+    ]
+
+
+def _write(
+    request: Request,
+    made: list[tables.Table],
+    rows: list[Row],
+    sets: list[dict[str, Any]],
+    seconds: float,
+) -> None:
     facts = {
         "command": f"logagent-build bench {request.which} --data DIR"
         + " --curve" * request.curve
         + " --quick" * request.quick,
-        "seeds": 1 if request.quick else request.seeds,
+        "seeds": len({row.seed for row in rows}),
         "labels of ours": request.labels,
-        "seconds": round(time.time() - began),
-        "quick": request.quick,
+        "seconds": round(seconds),
     }
     if request.json is not None:
         record = facts | {
@@ -100,7 +101,20 @@ def run(request: Request, say: Callable[[str], None]) -> str:
         files.replace(request.json, (json.dumps(record, indent=1) + "\n").encode())
     if request.html is not None:
         files.replace(request.html, tables.page(f"Bench {request.which}", made, facts).encode())
-    return "\n".join(tables.markdown(table) for table in made)
+
+
+def _set(name: str, test: Sequences, task: Task) -> dict[str, Any]:
+    new = duplicates.unseen(test, task.train)
+    return {
+        "configuration": name,
+        "seed": task.seed,
+        "train": len(task.train),
+        "test": len(test),
+        "duplicates": round(duplicates.ratio(test, task.train), 4),
+        "left": len(new),
+        "left_anomalous": int(new.anomalous.sum()),
+        "cache_bytes": bench.cache_bytes(test),
+    }
 
 
 def _tasks(request: Request) -> Iterator[Task]:

@@ -27,8 +27,8 @@ LSTM_WINDOWS = 20_000
 LSTM_EPOCHS = 3
 LSTM_LOOKS = 40
 LSTM_WIDTH = 64
-CNN_LENGTH = 256
-CNN_EPOCHS = 8
+CNN_LENGTH = 200
+CNN_EPOCHS = 6
 CNN_WIDTH = 16  # of an event's vector
 CNN_FILTERS = 32  # of each of three widths: Lu et al. have 128
 BATCH = 256
@@ -59,7 +59,8 @@ class DeepLog:
             for part in np.array_split(random.permutation(windows), -(-len(windows) // BATCH)):
                 both = torch.from_numpy(part)
                 rate.zero_grad()
-                nn.functional.cross_entropy(self._net(both[:, :-1]), both[:, -1]).backward()
+                loss = nn.functional.cross_entropy(self._net(both[:, :-1]), both[:, -1])
+                loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
                 rate.step()
         return self
 
@@ -126,9 +127,10 @@ class CNN:
             for part in np.array_split(order, -(-len(order) // 64)):
                 rate.zero_grad()
                 logits = self._net(torch.from_numpy(table[part]))
-                nn.functional.binary_cross_entropy_with_logits(
+                loss = nn.functional.binary_cross_entropy_with_logits(
                     logits, torch.from_numpy(labels[part])
-                ).backward()
+                )
+                loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
                 rate.step()
         self._net.eval()
         return self

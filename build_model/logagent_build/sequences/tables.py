@@ -21,7 +21,7 @@ class Table:
 
     title: str
     header: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
 
 def effectiveness(rows: Sequence[Row], title: str) -> Table:
