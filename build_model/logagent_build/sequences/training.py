@@ -35,6 +35,8 @@ class Settings:
     """Of the forest: 200 gained nothing."""
     false_alarms: float = 0.05
     """Share of distinct normal sequences that the forest may flag."""
+    least_cut: float = 0.3
+    """Lowest cut: where nearly all normal sequences score 0, the share alone would set it at 0."""
     with_paper: bool = True
     """Train the paper's three voters too."""
 
@@ -115,5 +117,6 @@ def _cut(
     if unlabelled is not None and len(unlabelled):
         normal = np.concatenate([normal, forest.score(unlabelled.only(distinct(unlabelled)))])
     bar = float(np.quantile(normal, 1 - settings.false_alarms))
+    bar = max(bar, settings.least_cut)
     # Between two numbers of trees, so that rounding never decides.
     return (math.floor(bar * settings.trees + 1e-6) + 0.5) / settings.trees

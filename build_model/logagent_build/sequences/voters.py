@@ -24,7 +24,17 @@ from sklearn.tree import DecisionTreeClassifier
 
 from logagent_build.sequences.data import Sequences
 
-__all__ = ["Forest", "Neighbours", "Network", "Tree", "Voter", "majority"]
+__all__ = [
+    "Counted",
+    "Forest",
+    "Neighbours",
+    "Network",
+    "Scores",
+    "Tree",
+    "Voter",
+    "Votes",
+    "majority",
+]
 
 Scores = npt.NDArray[np.float64]
 Votes = npt.NDArray[np.bool_]
@@ -48,7 +58,7 @@ class Voter(Protocol):
         ...
 
 
-class _Counted:
+class Counted:
     """A scikit-learn classifier on a table of a sequence each."""
 
     name: str
@@ -86,7 +96,7 @@ class _Counted:
         return self.score(test) > self.cut
 
 
-class Neighbours(_Counted):
+class Neighbours(Counted):
     """k nearest neighbours: two for ADFA, one for HDFS (§4.3.2); a tie is normal."""
 
     name = "knn"
@@ -95,7 +105,7 @@ class Neighbours(_Counted):
         super().__init__(KNeighborsClassifier(k, algorithm="brute"))
 
 
-class Tree(_Counted):
+class Tree(Counted):
     """Decision tree: Gini, no limit on depth (§4.3.2)."""
 
     name = "tree"
@@ -104,7 +114,7 @@ class Tree(_Counted):
         super().__init__(DecisionTreeClassifier(random_state=seed))
 
 
-class Network(_Counted):
+class Network(Counted):
     """One hidden layer of 100, ReLU, Adam (SLFN, §4.3.2)."""
 
     name = "network"
@@ -113,7 +123,7 @@ class Network(_Counted):
         super().__init__(MLPClassifier((100,), random_state=seed))
 
 
-class Forest(_Counted):
+class Forest(Counted):
     """Ours: extremely randomised trees on counts and shares of events.
 
     Cuts are drawn at random, so that no tree takes the edge of the attacks it was shown for the
