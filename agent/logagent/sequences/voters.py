@@ -60,6 +60,8 @@ class Neighbours:
         self._known = array(part, "counts", "<u2", (width, -1))
         several = self._known.shape[1]
         self._anomalous = array(part, "anomalous", "|u1", (several,))
+        if several and int(self._anomalous.max()) > 1:
+            raise ValueError("neighbours: labels are not 0 or 1")
         self._k = whole(part, "neighbours", 1, several)
         self._square = np.zeros(several)
         for row in self._known:  # one at a time: widened at once it would be eight times as large
@@ -91,7 +93,7 @@ class Forest:
         right = array(part, "right", "<i4", (nodes,))
         value = array(part, "value", "<f4", (nodes,))
         roots = array(part, "roots", "<i4", (-1,))
-        here = np.arange(nodes, dtype=np.int64)
+        here = np.arange(nodes, dtype=np.int32)
         inner = feature >= 0
         # Children come after their parent, so every walk ends.
         if not ((here + 1 < right) & (right < nodes))[inner].all():
@@ -105,9 +107,9 @@ class Forest:
         self.cut = number(part, "cut", 0, 1)
         self._shares = nodes > 0 and int(feature.max()) >= width
         # A leaf is its own child on both sides: walks of all trees are one loop.
-        self._feature = np.where(inner, feature, 0).astype(np.intp)
+        self._feature = np.where(inner, feature, 0).astype(np.int32)
         self._child = np.stack([np.where(inner, right, here), np.where(inner, here + 1, here)])
-        self._value, self._roots = value, roots.astype(np.intp)
+        self._value, self._roots = value, roots
         self._inner = inner
         self.parameters = 2 * nodes
 
@@ -124,7 +126,7 @@ class Forest:
         node = np.broadcast_to(self._roots, (len(table), len(self._roots)))
         while self._inner[node].any():  # as often as the deepest walk has steps
             small = table[rows, self._feature[node]] <= self._value[node]
-            node = self._child[small.astype(np.intp), node]
+            node = self._child[small.astype(np.int8), node]
         held: npt.NDArray[np.float64] = self._value[node].mean(axis=1, dtype=np.float64)
         return held
 

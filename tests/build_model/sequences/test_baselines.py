@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from logagent_build.sequences import networks
 from logagent_build.sequences.baselines import PCA, LightAD, LogCluster
 from logagent_build.sequences.measures import above, measure
 from logagent_build.sequences.networks import CNN, DeepLog
 from logagent_build.sequences.voters import Voter
+from sklearn.dummy import DummyClassifier
 from sklearn.metrics import f1_score, precision_score, recall_score
+from sklearn.tree import DecisionTreeClassifier
 
 from tests.build_model.sequences.made import sequences
 
 
-@pytest.mark.parametrize("voter", [LightAD(0), PCA(), LogCluster(), CNN(0), DeepLog(0)])
+@pytest.mark.parametrize("voter", [PCA(), LogCluster(), CNN(0)])
 def test_a_baseline_scores_failures_higher(voter: Voter) -> None:
     test = sequences(20, 20, seed=1)
     scores = voter.fit(sequences(60, 20)).score(test)
@@ -22,8 +25,35 @@ def test_a_baseline_scores_failures_higher(voter: Voter) -> None:
     assert voter.predict(test).shape == (40,)
 
 
-def test_lightad_takes_what_was_best_on_validation() -> None:
-    assert LightAD(0).fit(sequences(60, 30)).chosen in LightAD(0)._pool()
+def test_deeplog_doubts_what_never_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "CANDIDATES", 3)
+    monkeypatch.setattr(networks, "LSTM_EPOCHS", 25)
+    test = sequences(20, 20, seed=1)
+    scores = DeepLog(0).fit(sequences(60, 20)).score(test)
+    aborted = np.array(test.kinds) == "abort"
+
+    assert scores[aborted].mean() > scores[~test.anomalous].mean()
+
+
+def test_lightad_takes_what_was_best_on_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = {
+        "none": lambda: DummyClassifier(strategy="prior"),
+        "tree": lambda: DecisionTreeClassifier(random_state=0),
+    }
+    monkeypatch.setattr(LightAD, "_pool", lambda self: pool)
+    test = sequences(20, 20, seed=1)
+    found = LightAD(0).fit(sequences(60, 30))
+
+    assert found.chosen == "tree"
+    assert (found.predict(test) == test.anomalous).mean() > 0.9
+
+
+def test_the_pool_has_all_three_kinds() -> None:
+    assert {name.split()[0].rstrip(",") for name in LightAD(0)._pool()} == {
+        "knn",
+        "tree",
+        "network",
+    }
 
 
 def test_measures_equal_sklearns() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,26 @@ import pytest
 pytest.importorskip("rich", reason="the command line of training needs the [build] extra")
 
 from logagent_build import cli
-from logagent_build.sequences import bench, tables
+from logagent_build.sequences import bench, choosing, command, tables
+from logagent_build.sequences.baselines import LightAD
 from logagent_build.sequences.bench import Plan, Row, Task
+from logagent_build.sequences.training import Settings
+from sklearn.tree import DecisionTreeClassifier
 from typer.testing import CliRunner
 
 from tests.build_model.sequences.made import sequences
 from tests.build_model.sequences.test_readers import write
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few trees, and one candidate for LightAD: what is tested here is who is run on what."""
+    monkeypatch.setattr(choosing, "TREES", 3)
+    monkeypatch.setattr(LightAD, "_pool", lambda self: {"tree": DecisionTreeClassifier})
+    monkeypatch.setattr(command, "Settings", partial(Settings, trees=3))
+
+
+SMALL = Settings(trees=3)
 
 
 def row(method: str, f1: float, seed: int = 0, labels: int = 9) -> Row:
@@ -23,7 +38,7 @@ def row(method: str, f1: float, seed: int = 0, labels: int = 9) -> Row:
 def test_every_method_is_run_and_judged() -> None:
     task = Task(0, sequences(40, 20), {"new": sequences(20, 10, seed=1)})
     told: list[str] = []
-    rows = list(bench.rows(task, Plan(30, networks=False), told.append))
+    rows = list(bench.rows(task, Plan(30, SMALL, networks=False), told.append))
 
     assert {*bench.BASELINES, bench.OURS} - {"CNN", "DeepLog"} <= {each.method for each in rows}
     assert {each.configuration for each in rows} == {"new"}
@@ -34,7 +49,7 @@ def test_every_method_is_run_and_judged() -> None:
 def test_all_are_trained_on_as_many_labels_in_the_curve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "SIZES", (20, 30))
     task = Task(0, sequences(40, 20), {"new": sequences(10, 10, seed=1)})
-    rows = list(bench.curve(task, Plan(), lambda _: None))
+    rows = list(bench.curve(task, Plan(30, SMALL), lambda _: None))
 
     assert {each.labels for each in rows} == {20, 30}
     assert tables.curves(rows).header == ("method", "20", "30")

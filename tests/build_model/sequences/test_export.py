@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from logagent.errors import BundleError
 from logagent.sequences.ensemble import Ensemble
+from logagent.sequences.features import counts_of
 from logagent_build.sequences import export
+from logagent_build.sequences.onnx_graph import graph
 from logagent_build.sequences.training import Settings, Trained, train
 
 from tests.build_model.sequences.made import sequences
@@ -38,6 +40,22 @@ def test_the_agent_votes_as_the_voters_do(trained: Trained, part: dict[str, Any]
     assert np.abs(np.array([each.score for each in judged]) - trained.score(test)).max() < 1e-6
     for voter in (*trained.others, trained.forest):
         assert [each.votes[voter.name] for each in judged] == voter.predict(test).tolist()
+
+
+def test_onnx_scores_as_the_agent_does(trained: Trained, part: dict[str, Any]) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the [build] extra")
+    test = sequences(30, 30, seed=5)
+    ensemble = Ensemble.read(part)
+    session = onnxruntime.InferenceSession(graph(part), providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_outputs()]
+    table = counts_of(test.events, len(test.vocabulary))
+    found = dict(zip(names, session.run(None, {"counts": table}), strict=True))
+    judged = [ensemble.judge(each) for each in test.events]
+
+    assert found["anomalous"].tolist() == [each.anomalous for each in judged]
+    assert np.abs(found["forest"] - [each.score for each in judged]).max() < 1e-6
+    for voter in trained.others:
+        assert np.abs(found[voter.name] - voter.score(test)).max() < 1e-5
 
 
 def test_without_a_leader_the_majority_decides(trained: Trained, part: dict[str, Any]) -> None:
