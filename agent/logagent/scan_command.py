@@ -221,12 +221,18 @@ class _Printer:
         self._progress.update(step, scan.totals, len(scan.groups))
 
     def end(self, scan: Scan, sequences: ScanSequences | None) -> None:
-        """Print the ranked groups, the sequences and the totals."""
+        """Print the ranked groups, the totals and the sequences."""
         if sequences is not None:
             sequences.close()
         self._progress.wipe()
-        if self._options.quiet or self._options.every_line:
+        if self._options.quiet:
             return
+        if not self._options.every_line:
+            self._groups(scan)
+        if sequences is not None and self._options.human:
+            print("", *sequences.lines(self._options.top), sep="\n")  # noqa: T201
+
+    def _groups(self, scan: Scan) -> None:
         groups = scan.groups.ranked()
         shown = groups[: self._options.top]
         if self._options.human and self._live and shown:
@@ -239,8 +245,6 @@ class _Printer:
                 print(f"… and {len(groups) - len(shown):,} more groups (--top)")  # noqa: T201
             counts = scan.groups.anomalous_lines, scan.groups.dropped_groups
             print(totals_line(scan.totals, len(groups), *counts))  # noqa: T201
-            if sequences is not None:
-                print("", *sequences.lines(self._options.top), sep="\n")  # noqa: T201
 
     def explain(self, group: Group) -> tuple[list[Word], Kind]:
         """Return the words that carried a group's decision, and its kind."""

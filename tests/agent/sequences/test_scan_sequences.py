@@ -52,6 +52,13 @@ def test_people_see_one_entry_for_one_kind(model: Path, log: Path) -> None:
     assert "5 sequences, 3 anomalous" in done.stdout
 
 
+def test_every_line_can_be_asked_for_too(model: Path, log: Path) -> None:
+    command = (log, "--sequences", "--bundle", model, "--all", "--format")
+    assert 11 + 3 == len(scan(*command, "jsonl").stdout.splitlines())
+    assert "5 sequences, 3 anomalous" in scan(*command, "human").stdout
+    assert "" == scan(*command, "human", "--quiet").stdout
+
+
 def test_an_anomalous_sequence_counts_for_the_exit_code(model: Path, log: Path) -> None:
     command = (log, "--bundle", model, "--exit-code", "--format", "jsonl")
     assert [1, 0] == [scan(*command, *more).exit_code for more in (["--sequences", "-q"], [])]
