@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,3 +114,12 @@ def test_what_makes_no_sense_is_refused(
     done = scan(log, "--bundle", model, *given)
     assert 2 == done.exit_code
     assert said in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_nobody_who_does_not_ask_for_sequences_pays_for_them() -> None:
+    code = (
+        "import sys, logagent.scan_command, logagent.service.agent, logagent.cli.scan\n"
+        "print([name for name in sys.modules if name.startswith('logagent.sequences')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "[]\n" == done.stdout
