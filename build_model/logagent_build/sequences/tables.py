@@ -12,7 +12,16 @@ import numpy as np
 from logagent_build.sequences.bench import BASELINES, OURS, Row
 from logagent_build.sequences.measures import SIGNIFICANT, above, paired
 
-__all__ = ["Table", "curves", "effectiveness", "markdown", "page", "significance", "times"]
+__all__ = [
+    "Table",
+    "curves",
+    "effectiveness",
+    "markdown",
+    "on_the_edge",
+    "page",
+    "significance",
+    "times",
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,6 +93,20 @@ def times(rows: Sequence[Row]) -> Table:
         for method in _by_mean(rows)
     ]
     return Table("Time", ("method", "training, s", "one sequence, ms"), lines)
+
+
+def on_the_edge(agent: dict[str, Any]) -> Table:
+    """What the agent makes of ours on the first test: `edge.measured`."""
+    times = [
+        (f"ms for a sequence: {name}", f"{ms:.2f}") for name, ms in agent["milliseconds"].items()
+    ]
+    lines = [
+        ("parameters", f"{agent['parameters']:,}"),
+        ("bytes of the part", f"{agent['bytes']:,}"),
+        (f"votes of {agent['sequences']:,} sequences unlike scikit-learn's", str(agent["differ"])),
+        *times,
+    ]
+    return Table("On the edge, numpy, one thread", ("", "forest, asked"), lines)
 
 
 def curves(rows: Sequence[Row]) -> Table:
