@@ -18,7 +18,7 @@ from typing import Any
 
 from logagent import files
 
-from logagent_build.sequences import adfa, bench, duplicates, evol, hdfs, injection, tables
+from logagent_build.sequences import adfa, bench, duplicates, edge, evol, hdfs, injection, tables
 from logagent_build.sequences.bench import Plan, Row, Task
 from logagent_build.sequences.data import Sequences
 from logagent_build.sequences.training import Settings
@@ -58,21 +58,28 @@ def run(request: Request, say: Callable[[str], None]) -> str:
     rows: list[Row] = []
     sets: list[dict[str, Any]] = []
     made: list[tables.Table] = []
-    for task in _tasks(request):
+    agent: dict[str, Any] = {}
+    for at, task in enumerate(_tasks(request)):
         sets += [_set(name, test, task) for name, test in task.tests.items()]
         rows += bench.curve(task, plan, say) if request.curve else bench.rows(task, plan, say)
-        made = _tables(request, rows, sets)
-        _write(request, made, rows, sets, time.time() - began)
+        if at == 0 and not request.curve:
+            stable = next(iter(task.tests.values()))
+            agent = edge.measured(task.train, stable, plan.labels, settings)
+        made = _tables(request, rows, sets, agent)
+        _write(request, made, rows, sets, agent, time.time() - began)
     return "\n".join(tables.markdown(table) for table in made)
 
 
-def _tables(request: Request, rows: list[Row], sets: list[dict[str, Any]]) -> list[tables.Table]:
+def _tables(
+    request: Request, rows: list[Row], sets: list[dict[str, Any]], agent: dict[str, Any]
+) -> list[tables.Table]:
     if request.curve:
         return [tables.curves(rows), _sizes(sets)]
     return [
         tables.effectiveness(rows, "F1 on tests de-duplicated against training, percent"),
         tables.significance(rows),
         tables.times(rows),
+        tables.on_the_edge(agent),
         _sizes(sets),
     ]
 
@@ -82,6 +89,7 @@ def _write(
     made: list[tables.Table],
     rows: list[Row],
     sets: list[dict[str, Any]],
+    agent: dict[str, Any],
     seconds: float,
 ) -> None:
     facts = {
@@ -95,6 +103,7 @@ def _write(
     if request.json is not None:
         record = facts | {
             "tables": [dataclasses.asdict(table) for table in made],
+            "agent": agent,
             "sets": sets,
             "rows": [_rounded(row) for row in rows],
         }

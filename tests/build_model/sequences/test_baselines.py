@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from logagent_build.sequences import networks
 from logagent_build.sequences.baselines import PCA, LightAD, LogCluster
-from logagent_build.sequences.measures import above, measure
+from logagent_build.sequences.measures import above, measure, paired
 from logagent_build.sequences.networks import CNN, DeepLog
 from logagent_build.sequences.voters import Voter
 from sklearn.dummy import DummyClassifier
@@ -74,3 +74,5 @@ def test_without_a_hit_all_measures_are_zero() -> None:
 def test_a_clear_difference_is_significant_and_none_is_not() -> None:
     assert above([0.9] * 5 + [0.8] * 5, [0.1] * 5 + [0.2] * 5) < 0.01
     assert above([0.5] * 10, [0.5] * 10) == 1
+    assert paired([0.9, 0.5, 0.3, 0.7, 0.6, 0.8], [0.8, 0.3, 0.0, 0.6, 0.1, 0.0]) < 0.05
+    assert paired([0.5] * 10, [0.5] * 10) == 1

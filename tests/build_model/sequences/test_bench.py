@@ -92,6 +92,8 @@ def test_the_command_writes_tables_json_and_a_page(tmp_path: Path) -> None:
     assert f"| {bench.OURS} |" in result.stdout
     assert {each["configuration"] for each in record["rows"]} == {"spark2 to spark3"}
     assert record["sets"][0]["cache_bytes"] > 0
+    assert record["agent"]["differ"] == 0
+    assert record["agent"]["sequences"] == 90
     assert bench.OURS in out[1].read_text("utf-8")
 
 
