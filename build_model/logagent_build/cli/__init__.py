@@ -3,7 +3,7 @@
 # The order of the help.
 from logagent_build.cli import training, labelling, calibrating  # isort: skip
 from logagent_build.cli import clustering, synthesizing  # isort: skip
-from logagent_build.cli import sequence_voting  # isort: skip
+from logagent_build.cli import sequences_building, sequence_voting, sequencing  # isort: skip
 from logagent_build.cli.base import app
 
 __all__ = [
@@ -13,6 +13,8 @@ __all__ = [
     "labelling",
     "main",
     "sequence_voting",
+    "sequences_building",
+    "sequencing",
     "synthesizing",
     "training",
 ]
