@@ -3,9 +3,10 @@
 The format is OpenAI's for chat models, one conversation a line: system, user (the same prompt that
 is asked later), assistant (the label). `lora` trains a local model on the same file.
 
-Guarantees: each sequence once; one that has both labels is left out and counted; a file is
-written whole or not at all. A file that `checked` accepts has known roles only, the label as its
-last message, and the same prompt never with two labels.
+Guarantees: each sequence once; what has both labels is left out and counted, whether sequences are
+equal or only look it in their prompts; a file is written whole or not at all. A file that `checked`
+accepts has known roles only, the label as its last message, and the same prompt never with two
+labels.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 from logagent import files
 from logagent.errors import ConfigError
 
+from logagent_build.annotate.protocol import Message
 from logagent_build.annotate.wire import tokens_about
 from logagent_build.sequences.data import Sequences
 from logagent_build.sequences.llm.prompt import WORDS, SequencePrompts
@@ -68,7 +70,8 @@ def write(
 
     Returns:
         ``written``, ``anomalous``, ``equal``, ``torn`` (distinct sequences with both labels, left
-        out).
+        out), ``alike`` (drawn ones whose prompt another one has, too, with the other label, as
+        what differs is not shown; left out).
 
     Raises:
         OSError: it cannot be written.
@@ -80,11 +83,14 @@ def write(
             torn.add(key)
     chosen = [at for key, at in first.items() if key not in torn]
     random.Random(seed).shuffle(chosen)  # noqa: S311  # no secret
-    chosen = chosen[:most]
+    prompts = {at: make.prompt(named(data, at)).messages for at in chosen[:most]}
+    said: dict[tuple[Message, ...], set[bool]] = {}
+    for at, prompt in prompts.items():
+        said.setdefault(prompt, set()).add(bool(data.anomalous[at]))
+    chosen = [at for at, prompt in prompts.items() if len(said[prompt]) == 1]
     rows = []
     for at in chosen:
-        prompt = make.prompt(named(data, at))
-        messages = [{"role": each.role, "content": each.text} for each in prompt.messages]
+        messages = [{"role": each.role, "content": each.text} for each in prompts[at]]
         messages.append({"role": "assistant", "content": WORDS[bool(data.anomalous[at])]})
         rows.append(json.dumps({"messages": messages}) + "\n")
     files.replace(path, "".join(rows).encode(), mode=0o600)  # logs: for their owner alone
@@ -93,6 +99,7 @@ def write(
         anomalous=sum(bool(data.anomalous[at]) for at in chosen),
         equal=len(data) - len(first),
         torn=len(torn),
+        alike=len(prompts) - len(chosen),
     )
 
 
