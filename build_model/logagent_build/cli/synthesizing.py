@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from logagent import files
+from logagent.errors import ConfigError
 
 from logagent_build.cli.base import app, exit_codes, need, say, spending
 from logagent_build.cli.options import (
@@ -78,11 +79,11 @@ def synthesize(
     command = importlib.import_module("logagent_build.synthesize.command")
     choices = importlib.import_module("logagent_build.annotate.choice")
     gathering = importlib.import_module("logagent_build.synthesize.gathering")
-    with exit_codes(), spending() as shown:
+    with exit_codes(), spending("synthesizing") as shown:
         if out is None or not annotator:
-            raise ValueError("synthesize: give systems, --annotator and --out, or --check FOLDER")
+            raise ConfigError("synthesize: give systems, --annotator and --out, or --check FOLDER")
         those = command.named(systems)
-        run = f"{out.absolute()} {' '.join(each.name for each in those)}"
+        run = f"{out.absolute()} {' '.join(sorted(each.name for each in those))}"
         choice = choices.Choice(
             annotator,
             run,
