@@ -11,6 +11,7 @@ import typer
 from logagent import files
 from logagent.errors import ConfigError
 
+from logagent_build.annotate.outputs import writable
 from logagent_build.cli.base import app, exit_codes, need, say, spending
 from logagent_build.cli.options import (
     BudgetOption,
@@ -114,6 +115,8 @@ def _check(folder: Path, out: Path | None, seed: int) -> None:
     """Print the table of a folder's corpora."""
     checking = importlib.import_module("logagent_build.synthesize.checking")
     with exit_codes():
+        if out is not None:
+            writable(out, folder.iterdir() if folder.is_dir() else ())
         found = list(checking.check(folder, seed))
         typer.echo(checking.markdown(found), nl=False)
         if out is not None:

@@ -352,3 +352,12 @@ def test_a_check_names_the_row_that_is_none(tmp_path: Path) -> None:
 
     assert 4 == done.exit_code
     assert "x.tsv:2" in done.output
+
+
+def test_a_check_never_replaces_a_corpus(tmp_path: Path) -> None:
+    corpus = tmp_path / "x.tsv"
+    corpus.write_text("0\t0\tfine it is\n")
+    words = ["synthesize", "--check", str(tmp_path), "-o", str(corpus)]
+
+    assert 7 == CliRunner().invoke(cli.app, words).exit_code
+    assert "0\t0\tfine it is\n" == corpus.read_text()
