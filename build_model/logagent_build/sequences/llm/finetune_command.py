@@ -73,7 +73,9 @@ def export(request: Request) -> dict[str, Any]:
     meanings = given_meanings(request.meanings)
     retrieval = Retrieval(meanings, rarity, request.most_meanings) if meanings else None
     make = SequencePrompts(file, request.showing, request.showing, retrieval, rarity)
-    counts = finetune.write(request.out, data, make, request.most, request.seed)
+    counts = finetune.write(
+        request.out, data, make, request.most, request.seed, least=finetune.FEWEST
+    )
     found = finetune.checked(request.out)
     tokens = found.tokens * request.epochs
     record = {

@@ -62,6 +62,19 @@ def test_what_looks_alike_in_prompts_with_both_labels_is_left_out(tmp_path: Path
     assert 11 == len(conversations(path))
 
 
+@pytest.mark.parametrize(("most", "said"), [(3, "3 examples"), (None, "all examples are normal")])
+def test_what_nobody_can_train_on_replaces_nothing(
+    tmp_path: Path, most: int | None, said: str
+) -> None:
+    path = tmp_path / "d.jsonl"
+    path.write_text("good ones")
+    data = sequences(*(f"e{at}" for at in range(20)))
+
+    with pytest.raises(ConfigError, match=said):
+        write(path, data, VOTER.maker(), most, least=10)
+    assert "good ones" == path.read_text()
+
+
 def test_a_draw_is_seeded(tmp_path: Path) -> None:
     texts = []
     for seed in (1, 1, 2):
