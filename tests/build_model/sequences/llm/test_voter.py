@@ -223,3 +223,8 @@ def test_a_simulation_knows_only_its_own_sequences_and_says_which_are_torn() -> 
         with pytest.raises(ConfigError, match="simulated"):
             read_errors(text)
     assert SequenceErrors(0.2, 0.1, 0.5, 0.0, 3) == read_errors("normal=0.2,anomalous=0.1,seed=3")
+
+
+def test_a_selection_that_is_none_is_refused_though_there_are_no_examples() -> None:
+    with pytest.raises(ConfigError, match="none of balanced, similar"):
+        Options(selection="best")
