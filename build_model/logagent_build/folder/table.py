@@ -167,7 +167,7 @@ class Table:
 
         Those of empty lines are left out.
         """
-        if len(self._kept) > self.most:
+        if len(self._kept) > self.most or self._bytes > _MOST_BYTES:
             self._shrink(self.most)
         self._write_counts()
         return [each for each in self._kept if each.template.strip() and each.variants]
