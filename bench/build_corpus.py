@@ -127,7 +127,7 @@ def write(
     names = [folder / "app.log.2.gz", folder / "app.log.1", folder / "app.log"]
     written = 0
     for name, share in zip(names, SPLITS, strict=True):
-        opened = gzip.open(name, "wb", 1) if name.suffix == ".gz" else name.open("wb")
+        opened = gzip.open(name, "wb", 1) if name.suffix == ".gz" else name.open("wb")  # noqa: SIM115  # below
         with opened as file:
             batch = []
             while written < int(lines * share):

@@ -114,7 +114,7 @@ def test_a_folder_without_lines_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_reading_that_is_killed_goes_on_and_gives_the_same(tmp_path: Path) -> None:
     """By a real kill -9, at a block drawn at random, several times."""
-    folder = logs(tmp_path / "d", 24_000)
+    folder = logs(tmp_path / "d", 40_000)
     facts(folder, tmp_path / "calm")
     run = tmp_path / "shaken"
     command = [sys.executable, str(Path(__file__).with_name("reading_killed.py"))]
@@ -126,7 +126,7 @@ def test_a_reading_that_is_killed_goes_on_and_gives_the_same(tmp_path: Path) -> 
         ) as process:
             assert process.stdin is not None
             assert process.stdout is not None
-            for _ in range(rng.randrange(2, 5)):
+            for _ in range(rng.randrange(4, 7)):
                 assert b"block\n" == process.stdout.readline()
                 process.stdin.write(b"\n")
                 process.stdin.flush()

@@ -16,7 +16,11 @@ from logagent_build.folder import table as module
 from logagent_build.folder.table import Table, chosen, kept_of
 
 WORDS = ("link", "is", "up", "down", "error", "code 12", "code 13", "0", "17", "0xfe", "eth0")
-LINES = st.lists(st.lists(st.sampled_from(WORDS), max_size=4).map(" ".join), max_size=80)
+# "17" alone is a look-alike of an empty line (`logagent.keys`); with a word before it, it is not.
+LINES = st.lists(
+    st.lists(st.sampled_from(WORDS), max_size=4).map(lambda words: " ".join(["unit", *words])),
+    max_size=80,
+)
 
 
 def blocks(lines: list[str], size: int = 64):
@@ -36,7 +40,7 @@ def tabled(lines: list[str], most: int = 1000, size: int = 64) -> Table:
 @settings(max_examples=30)
 @given(LINES)
 def test_every_line_is_counted_under_its_template(lines: list[str]) -> None:
-    """Those of empty templates are left out; look-alikes of the keys do not occur here."""
+    """Look-alikes of the keys do not occur here."""
     expected = Counter(each for each in templates([x.encode() for x in lines]).templates if each)
 
     found = tabled(lines).finish()
@@ -131,11 +135,11 @@ def test_the_sample_of_rare_templates_is_drawn_from_all_of_the_log() -> None:
 
 
 def test_much_text_is_let_go_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST_BYTES", 20_000)
+    monkeypatch.setattr(module, "_MOST_BYTES", 60_000)
     table = tabled([f"{words(n * 7919)} {'x' * 500}" for n in range(300)], most=1000, size=4000)
     found = table.finish()
 
-    assert sum(each.size for each in found) <= 20_000
+    assert sum(each.size for each in found) <= 60_000
     assert table.let_go_lines + sum(each.count for each in found) == 300
 
 
