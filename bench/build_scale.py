@@ -220,7 +220,10 @@ def _main() -> None:
     results[options.what] = {"command": public_command(), "machine": machine_facts(), **found}
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    print_table(("", ""), [(key, str(value)) for key, value in found.items()])
+    print_table(("", ""), [(key, str(value)) for key, value in found.items() if key != "reduction"])
+    if "reduction" in found:
+        rows = [(name, *map(str, row)) for name, row in found["reduction"].items()]
+        print_table(("system", "lines", "new keys", "templates", "let go"), rows)
 
 
 if __name__ == "__main__":

@@ -68,8 +68,10 @@ def build(logs: Path, *more: str, out: str = "my.bundle", who: str = "labels") -
     annotator = {"labels": f"labels:{folder / 'labels.tsv'}"}.get(who, who)
     return CliRunner().invoke(
         cli.app,
-        ["build", str(logs), "-o", str(folder / out), "--annotator", annotator, "--base=none"]
-        + ["--quick", "--jobs=1", *more],
+        [
+            *("build", str(logs), "-o", str(folder / out), "--annotator", annotator),
+            *("--base=none", "--quick", "--jobs=1", *more),
+        ],
     )
 
 
@@ -167,8 +169,8 @@ def test_a_batch_file_goes_out_and_its_responses_come_in(logs: Path) -> None:
                 message = {"message": {"content": Model().text(lines, {})}, "finish_reason": "stop"}
                 body = {"choices": [message], "model": "m"}
                 response = {"status_code": 200, "request_id": "r", "body": body}
-                row = {"custom_id": row["custom_id"], "response": response, "error": None}
-                file.write(json.dumps(row) + "\n")
+                told = {"custom_id": row["custom_id"], "response": response, "error": None}
+                file.write(json.dumps(told) + "\n")
     assert 0 == done.exit_code, done.output
 
     label = record_of(logs)["label"]
