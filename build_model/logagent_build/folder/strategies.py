@@ -28,8 +28,8 @@ __all__ = ["STRATEGIES", "Labels", "Plan", "default_calls", "label_entries"]
 
 _UNKNOWN = 0.5  # probability of being wrong where nobody answered
 _ONE_SHOT_WRONG = 0.1  # of a single answer: the order of what is reported of good models on logs
-DEFAULT_SHARE, DEFAULT_MOST, DEFAULT_LEAST = 0.05, 1000, 40
-"""Calls by default: 5 % of the templates, at least 40, at most 1,000."""
+DEFAULT_SHARE, DEFAULT_MOST, DEFAULT_LEAST = 0.1, 1000, 200
+"""Calls by default: 10 % of the templates, at least 200, at most 1,000."""
 Reals = npt.NDArray[np.float64]
 Progress = Callable[[str, float], None]
 
