@@ -63,8 +63,8 @@ def build(
         Path | None, typer.Option(help="Where stages leave their files; by default OUTPUT.run.")
     ] = None,
     strategy: Annotated[
-        str, typer.Option(help="How labels come about: alpha or one-shot.")
-    ] = "alpha",
+        str, typer.Option(help="How labels come about: combined, alpha, calibrate or one-shot.")
+    ] = "combined",
     calls: Annotated[
         int | None, typer.Option(min=4, help="Most lines asked; see docs/build.md.")
     ] = None,

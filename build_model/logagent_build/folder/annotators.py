@@ -22,16 +22,23 @@ from logagent.errors import ConfigError
 
 from logagent_build.alpha.labeller import Answer, Example, LabelLines
 from logagent_build.alpha.labellers import Known, read_labelled
+from logagent_build.alpha.pool import shown
 from logagent_build.alpha.simulated import ErrorModel, Simulated
 from logagent_build.annotate import prompt_files
 from logagent_build.annotate.budget import Account
 from logagent_build.annotate.choice import Choice, opened
 from logagent_build.annotate.labelling import Example as Shot
 from logagent_build.annotate.labelling import Options, label
+from logagent_build.calibrate.entries import Entries
+from logagent_build.calibrate.queries import AskQueries, Query
+from logagent_build.calibrate.simulated import Errors, kinds
+from logagent_build.calibrate.simulated import Simulated as OfQueries
 
 __all__ = ["Asker", "asker"]
 
 _ERRORS = {"normal": "wrong_normal", "anomalous": "wrong_anomalous", "template": "by_template"}
+_LEAST_RATE = 1e-6  # of errors: the simulation of queries draws from a normal distribution
+_LEAST_RATE = 1e-6  # of errors: the simulation of queries draws from a normal distribution
 Spending = Callable[[Account], None]
 """Told what was paid so far."""
 
@@ -41,6 +48,9 @@ class Asker:
     """Somebody to ask."""
 
     lines: LabelLines
+    """Answers about lines."""
+    queries: Callable[[Entries], AskQueries]
+    """Given the entries, who answers questions about them with evidence."""
     name: str
     """For records."""
     simulation: bool
@@ -69,11 +79,13 @@ def asker(
     """
     kind, _, rest = choice.who.partition(":")
     if kind == "labels":
-        yield Asker(Known(read_labelled(Path(rest))), f"labels of {Path(rest).name}", False)
+        known = Known(read_labelled(Path(rest)))
+        name = f"labels of {Path(rest).name}"
+        yield Asker(known, lambda _entries: _unmoved(known), name, False)
         return
     if kind == "simulated":
         simulated = _ByTemplate(rest)
-        yield Asker(simulated, simulated.name, True)
+        yield Asker(simulated, simulated.queries, simulated.name, True)
         return
     asked = prompt_files.load(prompt)
     with opened(choice, say) as found:
@@ -92,8 +104,20 @@ def asker(
             spending(found.account)
             return [Answer(each.anomalous, each.reason) for each in labels]
 
+        def queries(_entries: Entries) -> AskQueries:
+            raise ConfigError("not yet")
+
         name = f"{found.annotator.model}, prompt {asked.name} {asked.version}"
-        yield Asker(ask, name, found.annotator.model.startswith("simulated"), found.account)
+        yield Asker(ask, queries, name, False, found.account)
+
+
+def _unmoved(labeller: LabelLines) -> AskQueries:
+    """Return who answers queries by their line alone: evidence does not change what is known."""
+
+    def ask(queries: Sequence[Query], /) -> Sequence[Answer]:
+        return labeller([query.line for query in queries], [])
+
+    return ask
 
 
 class _ByTemplate:
@@ -123,3 +147,29 @@ class _ByTemplate:
             if answer.anomalous is not None
         }
         return Simulated(truth, self._errors, self._seed)(lines, examples)
+
+    def queries(self, entries: Entries) -> AskQueries:
+        """Return the simulation of `calibrate.simulated` over every line kept of the entries.
+
+        ``template`` is the share of lines whose error is that of their kind.
+        """
+        kind = kinds(entries.vectors)
+        lines = [(shown(line), at) for at, each in enumerate(entries.variants) for line in each]
+        answers = self._known([line for line, _ in lines], [])
+        truth = {
+            line: answer.anomalous
+            for (line, _), answer in zip(lines, answers, strict=True)
+            if answer.anomalous is not None
+        }
+        errors = self._errors
+        return OfQueries(
+            truth,
+            {line: int(kind[at]) for line, at in lines},
+            {line: entries.vectors[at] for line, at in lines},
+            Errors(_rate(errors.wrong_normal), _rate(errors.wrong_anomalous), errors.by_template),
+            self._seed,
+        )
+
+
+def _rate(given: float) -> float:
+    return min(max(given, _LEAST_RATE), 1 - _LEAST_RATE)

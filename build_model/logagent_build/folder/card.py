@@ -57,7 +57,14 @@ def card(record: dict[str, Any]) -> str:
         "## Labels",
         f"{_cell(label['annotator'])} was asked about {label['calls']:,} lines (strategy "
         f"{label['strategy']}, at most {label['calls_allowed']:,}); "
-        f"{label['templates']:,} templates have labels, {label['anomalous_templates']:,} of them "
+        f"{label['templates']:,} templates have labels"
+        + (
+            f" ({label['left_out_templates']:,} more were left out, for there is room for so many "
+            f"only: {label['left_out_lines']:,} lines)"
+            if label["left_out_templates"]
+            else ""
+        )
+        + f", {label['anomalous_templates']:,} of them "
         f"anomalous, {label['anomalous_lines']:,} lines. {label['reviewed_templates']:,} labels "
         f"are a person's. {label['expected_wrong_lines']:,.0f} lines are expected to be labelled "
         f"wrong, by the strategy's own reckoning. {_paid(label['paid'])}",

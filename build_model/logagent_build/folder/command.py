@@ -62,7 +62,7 @@ class Request:
     run_folder: Path
     systems: Path | None = None
     """Mapping of files to systems."""
-    strategy: str = "alpha"
+    strategy: str = "combined"
     calls: int | None = None
     """Most lines asked; None: `strategies.default_calls`."""
     prompt: str = "logprompt"
@@ -175,9 +175,7 @@ class _Build:
     def _label(self, read: Finished, entries: Entries) -> Finished:
         request = self._request
         people = read_review(request.review) if request.review else {}
-        calls = request.calls or (
-            len(entries) if request.strategy == "one-shot" else default_calls(len(entries))
-        )
+        calls = request.calls or default_calls(request.strategy, len(entries))
         plan = Plan(request.strategy, calls, request.seed)
         inputs = digest(
             {
@@ -198,8 +196,19 @@ class _Build:
         with asker(request.choice, request.prompt, spending=self._spending, say=self._say) as who:
             if who.simulation:
                 self._say(f"label: a simulation answers, no model ({who.name})")
+            rows = read.facts["systems"]
             labelled = labelling.label(
-                self._run, inputs, entries, who, plan, people, progress=self._progress
+                self._run,
+                inputs,
+                entries,
+                who,
+                plan,
+                people,
+                left_out=(
+                    sum(row["templates"] for row in rows) - len(entries),
+                    sum(row["kept_lines"] for row in rows) - int(entries.count.sum()),
+                ),
+                progress=self._progress,
             )
         facts = labelled.facts
         self._say(

@@ -38,9 +38,20 @@ def label(
     plan: Plan,
     people: Mapping[str, bool],
     *,
+    left_out: tuple[int, int] = (0, 0),
     progress: Callable[[str, float], None] = lambda _stage, _done: None,
 ) -> Finished:
     """Label all entries and finish the stage.
+
+    Args:
+        run: folder of the build.
+        inputs: hash of what the labels depend on.
+        entries: of all systems.
+        asker: whom to ask.
+        plan: how.
+        people: corrections, by key.
+        left_out: templates that were read and are no entries, and their lines: for the record.
+        progress: told of the stages.
 
     Raises:
         LogagentError, ValueError: see `strategies.label_entries`.
@@ -69,6 +80,8 @@ def label(
         "unanswered": labels.unanswered,
         "templates": len(entries),
         "lines": int(entries.count.sum()),
+        "left_out_templates": left_out[0],
+        "left_out_lines": left_out[1],
         "anomalous_templates": int(labels.anomalous.sum()),
         "anomalous_lines": int(entries.count[labels.anomalous].sum()),
         "expected_wrong_lines": round(float((labels.wrong * entries.count).sum()), 1),

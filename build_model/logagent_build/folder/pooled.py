@@ -20,9 +20,10 @@ from logagent_build.folder.table import Kept, chosen
 
 __all__ = ["MOST_ENTRIES", "entries_of", "pool_of", "shares"]
 
-MOST_ENTRIES = 60_000
-"""Of all systems: a turn of belief then takes a minute and 600 MB, sentence vectors 90 MB."""
-_PIECE = 2_000  # templates embedded between two writes: some ten seconds
+MOST_ENTRIES = 30_000
+"""Of all systems. Each has a sentence vector, 100 to 200 of which are made in a second, and is
+trained on in every fold; with a thousand answers, more of them would only be guessed at."""
+_PIECE = 1_000  # templates embedded between two writes: some ten seconds
 
 
 def shares(counts: Sequence[int], most: int) -> list[int]:

@@ -189,6 +189,7 @@ class _Reading:
                 "lines": table.lines,
                 "new_keys": table.keys,
                 "templates": len(kept),
+                "kept_lines": sum(each.count for each in kept),
                 "let_go_templates": table.let_go,
                 "let_go_lines": table.let_go_lines,
                 "sha256": self._chain.hex(),

@@ -1,5 +1,9 @@
 """How the templates of a folder get their labels: strategies behind one interface.
 
+* ``combined``: cluster, then ask wherever an answer, with evidence or without, is worth most
+  (`calibrate.combined`).
+* ``calibrate``: ask about every template, then again about those in doubt, with evidence, round by
+  round (MaidLog, `calibrate.calibration`).
 * ``alpha``: cluster, ask about a few, ask on where in doubt (`alpha.loop`).
 * ``one-shot``: every template is asked about once.
 
@@ -9,7 +13,7 @@ A person's corrections win whatever the strategy.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,10 +21,15 @@ import numpy as np
 import numpy.typing as npt
 
 from logagent_build.alpha.corrections import template_key
+from logagent_build.alpha.labeller import Answer
 from logagent_build.alpha.loop import Settings as AlphaSettings
 from logagent_build.alpha.loop import label_pool
 from logagent_build.alpha.pool import shown
+from logagent_build.calibrate import calibration
+from logagent_build.calibrate.combined import Combining, combine
 from logagent_build.calibrate.entries import Entries
+from logagent_build.calibrate.label_cache import rounded
+from logagent_build.calibrate.queries import AskQueries, Query
 from logagent_build.folder.annotators import Asker
 from logagent_build.folder.pooled import pool_of
 
@@ -30,6 +39,7 @@ _UNKNOWN = 0.5  # probability of being wrong where nobody answered
 _ONE_SHOT_WRONG = 0.1  # of a single answer: the order of what is reported of good models on logs
 DEFAULT_SHARE, DEFAULT_MOST, DEFAULT_LEAST = 0.1, 1000, 200
 """Calls by default: 10 % of the templates, at least 200, at most 1,000."""
+_CALIBRATE = 3  # calls for each template by default: one each, and two more where in doubt
 Reals = npt.NDArray[np.float64]
 Progress = Callable[[str, float], None]
 
@@ -77,8 +87,12 @@ class Strategy(Protocol):
         """Label entries; `people` has the labels that persons gave, by entry."""
 
 
-def default_calls(templates: int) -> int:
+def default_calls(strategy: str, templates: int) -> int:
     """Return how many lines may be asked if nobody says."""
+    if strategy == "one-shot":
+        return templates
+    if strategy == "calibrate":
+        return _CALIBRATE * templates
     return max(DEFAULT_LEAST, min(DEFAULT_MOST, round(DEFAULT_SHARE * templates)))
 
 
@@ -163,5 +177,68 @@ def _one_shot(
     return Labels(anomalous, _soft(anomalous, wrong), wrong, len(asked), 1, silent)
 
 
-STRATEGIES: dict[str, Strategy] = {"alpha": _alpha, "one-shot": _one_shot}
+def _combined(
+    entries: Entries, asker: Asker, plan: Plan, people: Mapping[int, bool], progress: Progress
+) -> Labels:
+    found = combine(
+        entries,
+        asker.queries(entries),
+        Combining(calls=plan.calls, seed=plan.seed),
+        progress=lambda done: progress("labels", done),
+        reviewed=people,
+    )
+    return Labels(
+        found.anomalous.copy(),
+        found.soft.copy(),
+        found.wrong.copy(),
+        found.calls,
+        len(found.rounds),
+    )
+
+
+def _calibrate(
+    entries: Entries, asker: Asker, plan: Plan, people: Mapping[int, bool], progress: Progress
+) -> Labels:
+    if len(entries) > plan.calls:
+        raise ValueError(
+            f"calibrate begins with every template, {len(entries):,} here, and {plan.calls:,} "
+            "calls are allowed: give more with --calls, or another --strategy"
+        )
+    settings = calibration.Settings(calls=plan.calls - len(entries), seed=plan.seed)
+    state = calibration.Calibration(entries, settings)
+    lines = entries.lines
+    said = {shown(lines[at]): Answer(label, "reviewed") for at, label in people.items()}
+    ask = _with_people(asker.queries(entries), said)
+    state.begin(ask)
+    while not state.done():
+        progress("labels", len(state.rounds) / (settings.rounds + 1))
+        state.round(ask)
+    progress("labels", 1.0)
+    soft = state.labels()
+    return Labels(
+        rounded(soft),
+        soft,
+        np.minimum(soft, 1 - soft),
+        len(entries) + state.calls,
+        len(state.rounds),
+    )
+
+
+def _with_people(ask: AskQueries, said: Mapping[str, Answer]) -> AskQueries:
+    """Return who answers as people did where they did, and else asks."""
+
+    def answer(queries: Sequence[Query], /) -> list[Answer]:
+        others = [query for query in queries if query.line not in said]
+        answers = iter(ask(others) if others else [])
+        return [said[query.line] if query.line in said else next(answers) for query in queries]
+
+    return answer
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "combined": _combined,
+    "alpha": _alpha,
+    "calibrate": _calibrate,
+    "one-shot": _one_shot,
+}
 """By name."""
