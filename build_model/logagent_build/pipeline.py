@@ -338,8 +338,13 @@ def leave_out_again(
         folds: number of folds; 0 is one per domain.
         jobs: folds at a time.
         kin: leave out systems with the same software together.
+
+    Raises:
+        ValueError: the bundle was not made by `train`.
     """
     record = Bundle.load(bundle).manifest.record
+    if "data" not in record:
+        raise ValueError(f"{bundle}: not made by `train`; what it was trained on is not known here")
     raw = dict(record["config"])
     config = Config(**(raw | {"hidden": tuple(raw["hidden"])}))
     data = read(paths, with_loghub=bool(record["data"]["trained_on_loghub"]))

@@ -88,7 +88,7 @@ def page(record: dict[str, Any], entries: Entries, labels: Labels) -> str:
         _plot("Lines, new keys, templates", lambda axes: _reduction(axes, read["systems"])),
         _plot("Groups the agent would report of these logs", lambda axes: _groups(axes, verify)),
         _plot("Your systems, left out of training", lambda axes: _areas(axes, own)) if own else "",
-        _plot("Scores of your templates", lambda axes: _labels(axes, labels)),
+        _plot("Soft labels of your templates", lambda axes: _labels(axes, labels)),
         "</div>",
         "<h2>What the agent would report of these logs</h2>",
         _table(
@@ -195,7 +195,7 @@ def _areas(axes: Axes, own: dict[str, float]) -> None:
 
 def _labels(axes: Axes, labels: Labels) -> None:
     axes.hist(labels.soft, bins=20, range=(0, 1))
-    axes.set(xlabel="soft label", ylabel="templates", yscale="log", title="Soft labels")
+    axes.set(xlabel="soft label", ylabel="templates", yscale="log")
 
 
 def _label(name: str) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from logagent_build.alpha.corrections import template_key
-from logagent_build.alpha.labeller import Answer
+from logagent_build.alpha.labeller import Answer, Example
 from logagent_build.alpha.loop import Settings as AlphaSettings
 from logagent_build.alpha.loop import label_pool
 from logagent_build.alpha.pool import shown
@@ -67,7 +67,7 @@ class Labels:
     calls: int
     """Lines asked."""
     rounds: int
-    """Exchanges with the annotator that were planned for, or 1."""
+    """Exchanges with the annotator."""
     unanswered: int = 0
     """Entries that were asked about without an answer; normal, and in doubt."""
 
@@ -142,17 +142,24 @@ def _alpha(
     settings = AlphaSettings(plan.calls, seed=plan.seed)
     # Its share of wrong lines is one of the lines in the pool, of which there are few here.
     sure = settings.sure * float(entries.count.sum()) / len(pool.lines)
+    exchanges = 0
+
+    def ask(lines: Sequence[str], examples: Sequence[Example], /) -> Sequence[Answer]:
+        nonlocal exchanges
+        exchanges += 1
+        return asker.lines(lines, examples)
+
     found = label_pool(
         pool,
         entries.vectors,
-        asker.lines,
+        ask,
         dataclasses.replace(settings, sure=sure),
         reviewed=people,
         progress=progress,
     )
     wrong = np.clip(found.wrong, 0.0, 0.5)
-    turns = 1 if found.choice is None else 2
-    return Labels(found.anomalous.copy(), _soft(found.anomalous, wrong), wrong, found.calls, turns)
+    soft = _soft(found.anomalous, wrong)
+    return Labels(found.anomalous.copy(), soft, wrong, found.calls, exchanges)
 
 
 def _one_shot(
