@@ -120,8 +120,18 @@ def test_a_folder_becomes_a_verified_bundle_with_record_card_and_report(
 def test_a_training_that_is_stopped_goes_on_with_the_folds_it_has(
     logs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And gives the bundle of one that was not."""
-    assert 0 == build(logs, out="calm/x.bundle").exit_code
+    """And gives the bundle of one that was not; a simulation is called one everywhere."""
+    who = f"simulated:{logs.parent / 'labels.tsv'},normal=0.0"
+    done = build(logs, out="calm/x.bundle", who=who)
+    assert 0 == done.exit_code, done.output
+    run = logs.parent / "calm" / "x.bundle.run"
+    assert "a simulation answers" in done.stderr
+    assert record_of(logs, "calm/x.bundle")["simulation"]
+    assert "simulation" in (run / "model-card.md").read_text().split("\n## ")[0]
+    assert "A simulation labelled these lines" in (run / "report.html").read_text()
+    manifest = Bundle.load(logs.parent / "calm" / "x.bundle").manifest
+    assert manifest.record["labels"]["simulation"]
+
     real, folds = evaluate.fit, []
 
     def fit(*args: Any, **more: Any) -> Any:
@@ -131,9 +141,9 @@ def test_a_training_that_is_stopped_goes_on_with_the_folds_it_has(
         return real(*args, **more)
 
     monkeypatch.setattr(evaluate, "fit", fit)
-    assert 0 != build(logs, out="shaken/x.bundle").exit_code
+    assert 0 != build(logs, out="shaken/x.bundle", who=who).exit_code
     assert not (logs.parent / "shaken" / "x.bundle").exists()
-    assert 0 == build(logs, out="shaken/x.bundle").exit_code
+    assert 0 == build(logs, out="shaken/x.bundle", who=who).exit_code
 
     assert 4 == len(folds)
     calm, shaken = ((logs.parent / name / "x.bundle").read_bytes() for name in ("calm", "shaken"))
@@ -182,20 +192,6 @@ def test_a_batch_file_goes_out_and_its_responses_come_in(logs: Path) -> None:
     assert "1" == labels[key]
     assert "1" == labels[template_key(b"one read failed badly #")]
     assert "0" == labels[template_key(b"one link is down #")]  # the fake model knows only "fail"
-
-
-@pytest.mark.slow
-def test_a_simulation_is_called_one_everywhere(logs: Path) -> None:
-    done = build(logs, who=f"simulated:{logs.parent / 'labels.tsv'},normal=0.0")
-    assert 0 == done.exit_code, done.output
-    run = logs.parent / "my.bundle.run"
-
-    assert "a simulation answers" in done.stderr
-    assert record_of(logs)["simulation"]
-    assert "simulation" in (run / "model-card.md").read_text().split("\n## ")[0]
-    assert "A simulation labelled these lines" in (run / "report.html").read_text()
-    manifest = Bundle.load(logs.parent / "my.bundle").manifest
-    assert manifest.record["labels"]["simulation"]
 
 
 @pytest.mark.slow
