@@ -162,13 +162,14 @@ def _key(choice: Choice) -> str:
 
 
 def _simulated(rest: str) -> Simulated:
-    """Read ``FILE,normal=0.2,anomalous=0.2,template=0.5,ask=0,seed=0``."""
+    """Read ``FILE,normal=0.2,anomalous=0.2,template=0.5,ask=0,evidence=0,seed=0``."""
     name, *given = rest.split(",")
     fields = {
         "normal": "wrong_normal",
         "anomalous": "wrong_anomalous",
         "template": "by_template",
         "ask": "by_ask",
+        "evidence": "evidence",
     }
     values: dict[str, float] = {}
     for pair in given:

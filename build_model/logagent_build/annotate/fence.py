@@ -21,11 +21,27 @@ from dataclasses import dataclass
 
 from logagent.sanitise import printable
 
-__all__ = ["LONGEST_LINE", "Block", "block", "examples", "read_block"]
+__all__ = [
+    "LONGEST_LINE",
+    "Block",
+    "block",
+    "examples",
+    "read_block",
+    "read_examples",
+    "read_sequence",
+    "sequence",
+]
 
 LONGEST_LINE = 400  # [characters] the rest of a line is cut off
 _LETTERS, _DIGITS = "bcdfghjkmnpqrstvwxz", "23456789"  # none that look alike, hardly a word
 _BLOCK = re.compile(r"^BEGIN LINES ([0-9a-f]{16})\n(.*?)\nEND LINES \1$", re.DOTALL | re.MULTILINE)
+_EXAMPLES = re.compile(
+    r"^BEGIN EXAMPLES ([0-9a-f]{16})\n(.*?)\nEND EXAMPLES \1$", re.DOTALL | re.MULTILINE
+)
+_EXAMPLE = re.compile(r"(normal|anomalous): (.*?)(?:  \(because: .*\))?")
+_SEQUENCE = re.compile(
+    r"^BEGIN SEQUENCE ([0-9a-f]{16})\n(.*?)\nEND SEQUENCE \1$", re.DOTALL | re.MULTILINE
+)
 _LINE = re.compile(r"\[([a-z0-9]{4})\] (.*)")
 
 
@@ -84,6 +100,34 @@ def examples(shown: Sequence[tuple[str | bytes, str, str]], longest: int = LONGE
         return ""
     fence = hashlib.sha256(repr(rows).encode(errors="replace")).hexdigest()[:16]
     return "\n".join((f"BEGIN EXAMPLES {fence}", *rows, f"END EXAMPLES {fence}"))
+
+
+def sequence(shown: Sequence[str | bytes], longest: int = LONGEST_LINE) -> str:
+    """Put consecutive lines of a log into a block of their own; empty if there are none.
+
+    Args:
+        shown: in the order of the log.
+        longest: [characters] of a line.
+    """
+    rows = [f"({number}) {printable(line, longest)}" for number, line in enumerate(shown, 1)]
+    if not rows:
+        return ""
+    fence = hashlib.sha256(repr(rows).encode(errors="replace")).hexdigest()[:16]
+    return "\n".join((f"BEGIN SEQUENCE {fence}", *rows, f"END SEQUENCE {fence}"))
+
+
+def read_examples(text: str) -> list[tuple[str, bool]]:
+    """Return the lines of the last block of examples in a text, and whether each is anomalous."""
+    blocks = _EXAMPLES.findall(text)
+    found = (_EXAMPLE.fullmatch(row) for row in blocks[-1][1].split("\n")) if blocks else ()
+    return [(match[2], match[1] == "anomalous") for match in found if match]
+
+
+def read_sequence(text: str) -> list[str]:
+    """Return the lines of the last block of consecutive lines in a text, as they are shown."""
+    blocks = _SEQUENCE.findall(text)
+    rows = blocks[-1][1].split("\n") if blocks else []
+    return [row.partition(" ")[2] for row in rows]
 
 
 def read_block(text: str) -> dict[str, str]:

@@ -24,10 +24,12 @@ FOLDER = Path(__file__).with_name("prompts")
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 _NEEDS = {
     "label": frozenset({"lines"}),
+    "calibrate": frozenset({"lines"}),
     "explain": frozenset({"lines", "category", "context"}),
 }
 _KNOWS = {
     "label": frozenset({"lines", "examples"}),
+    "calibrate": frozenset({"lines", "examples", "sequence"}),
     "explain": frozenset({"lines", "category", "context"}),
 }
 
@@ -39,7 +41,7 @@ class PromptFile:
     name: str
     version: int
     purpose: str
-    """``label`` or ``explain``."""
+    """``label``, ``calibrate`` (a label of one line, with evidence) or ``explain``."""
     source: str
     """Where it comes from, for those who compare."""
     system: str
@@ -172,7 +174,7 @@ def _values(raw: Mapping[str, Any]) -> list[str]:
     if raw["answer"] not in ("json", "lines", "text"):
         problems.append(f"answer: {raw['answer']!r} is neither of json, lines, text")
     if (raw["answer"] == "text") != (raw["purpose"] == "explain"):
-        problems.append("answer: text goes with explain, json and lines go with label")
+        problems.append("answer: text goes with explain, json and lines go with labels")
     if not 0 <= raw["temperature"] <= 2:
         problems.append("temperature: not in [0, 2]")
     if raw["version"] < 1 or raw["tokens_per_line"] < 0 or raw["tokens_fixed"] < 1:

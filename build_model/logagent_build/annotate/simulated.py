@@ -6,6 +6,10 @@ No model is asked. Each reply is the truth, wrong with a stated probability:
 * correlated: for a share `by_template` of the lines it is the template that is misread, all its
   lines with it; for a share `by_ask` each prompt draws anew, so that votes help; the others are
   misread always or never;
+* by evidence, in the prompts of calibration: e in [-1, 1] is what their examples say of the line,
+  the mean of their labels (±1), each weighed by the square of the words it shares with the line
+  (Jaccard); neighbours in time say the truth, e = ±½. With probability `evidence` |e|, drawn anew
+  for each prompt, the reply is what the evidence says, whatever it was;
 * near the boundary: with margins given (0 on the boundary, 1 far from it) the probability falls
   with the margin, the mean over the class staying as stated.
 
@@ -18,6 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,7 +31,12 @@ import numpy.typing as npt
 from logagent.normalise import templates
 from logagent.sanitise import printable
 
-from logagent_build.annotate.fence import LONGEST_LINE, read_block
+from logagent_build.annotate.fence import (
+    LONGEST_LINE,
+    read_block,
+    read_examples,
+    read_sequence,
+)
 from logagent_build.annotate.guard import canary_label
 from logagent_build.annotate.protocol import Arrived, Failure, Outcome, Prompt, Reply
 from logagent_build.annotate.wire import tokens_about
@@ -34,6 +44,7 @@ from logagent_build.annotate.wire import tokens_about
 __all__ = ["ErrorModel", "Simulated"]
 
 _STEEPNESS = 3.0  # of the fall with the margin: e^-3, a twentieth, far from the boundary
+_WORDS = re.compile(r"[A-Za-z]{2,}")
 _MOST = 0.95  # highest probability of an error
 
 
@@ -45,9 +56,16 @@ class ErrorModel:
     wrong_anomalous: float = 0.0
     by_template: float = 0.5
     by_ask: float = 0.0
+    evidence: float = 0.0
 
     def __post_init__(self) -> None:
-        shares = (self.wrong_normal, self.wrong_anomalous, self.by_template, self.by_ask)
+        shares = (
+            self.wrong_normal,
+            self.wrong_anomalous,
+            self.by_template,
+            self.by_ask,
+            self.evidence,
+        )
         if not all(0 <= share <= 1 for share in shares) or self.by_template + self.by_ask > 1:
             raise ValueError("rates and shares of a simulation are in [0, 1], their sum too")
 
@@ -90,7 +108,8 @@ class Simulated:
         return (
             f"simulated: {errors.wrong_normal:g} of normal and {errors.wrong_anomalous:g} of "
             f"anomalous lines wrong, {errors.by_template:g} by template, {errors.by_ask:g} by ask, "
-            f"seed {self._seed}"
+            + (f"evidence {errors.evidence:g}, " if errors.evidence else "")
+            + f"seed {self._seed}"
         )
 
     def _rates(
@@ -126,6 +145,11 @@ class Simulated:
         lines = read_block(text)
         key = prompt.key(self.model)
         labels = {name: self._label(line, key) for name, line in lines.items()}
+        if self._errors.evidence:
+            labels = {
+                name: self._persuaded(label, lines[name], text, key)
+                for name, label in labels.items()
+            }
         if not lines or None in labels.values():
             return Failure("the simulation knows no label of a line", retryable=False)
         rows = [{"id": name, "anomalous": label} for name, label in labels.items()]
@@ -147,10 +171,33 @@ class Simulated:
             drawn = self._uniform("line", line)
         return truth is not (drawn < self._rate[line])
 
+    def _persuaded(self, label: bool | None, line: str, text: str, key: str) -> bool | None:
+        """Return the label that the evidence in a prompt leaves of one."""
+        if label is None or line not in self._truth:
+            return label
+        said = _said(line, read_examples(text))
+        if read_sequence(text):
+            said = 0.5 if self._truth[line] else -0.5
+        if self._uniform("evidence", (key, line)) < self._errors.evidence * abs(said):
+            return said > 0
+        return label
+
     def _uniform(self, kind: str, what: object) -> float:
         """Return a number in [0, 1) that is the same for the same arguments and seed."""
         digest = hashlib.blake2b(repr((self._seed, kind, what)).encode(), digest_size=8).digest()
         return int.from_bytes(digest) / 2**64
+
+
+def _said(line: str, examples: Sequence[tuple[str, bool]]) -> float:
+    """Return what examples say of a line, in [-1, 1]: see the module."""
+    words = set(_WORDS.findall(line))
+    total = weight = 0.0
+    for other, anomalous in examples:
+        theirs = set(_WORDS.findall(other))
+        near = (len(words & theirs) / max(1, len(words | theirs))) ** 2
+        weight += near
+        total += near if anomalous else -near
+    return total / weight if weight else 0.0
 
 
 def _with_mean(weight: npt.NDArray[np.float64], mean: float) -> npt.NDArray[np.float64]:

@@ -25,6 +25,7 @@ from logagent_build.calibrate.evidence import Evidence, plain, queries
 from logagent_build.calibrate.label_cache import LabelCache
 from logagent_build.calibrate.queries import Answer, AskQueries, Query
 from logagent_build.calibrate.rounds import Round, by_kind, quality
+from logagent_build.calibrate.stopping import Rule, Witnesses
 from logagent_build.calibrate.verifier import Verifier, Verifying
 
 __all__ = ["Calibration", "Settings", "run"]
@@ -49,8 +50,8 @@ class Settings:
     a new one, which cannot have memorised wrong labels."""
     growth: float = 1.0
     """Of weights, see `label_cache`."""
-    stopping: bool = True
-    """Whether to end, and to choose the labels, by the rule of `stopping`."""
+    stopping: Rule | None = field(default_factory=Rule)
+    """By which to end, and to choose the round whose labels to take; None: all rounds, the last."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -86,6 +87,7 @@ class Calibration:
         self.cache = LabelCache(len(entries), settings.growth)
         self.rounds: list[Round] = []
         self._verifier: Verifier | None = None
+        self._witnesses: Witnesses | None = None
 
     @property
     def calls(self) -> int:
@@ -110,17 +112,64 @@ class Calibration:
         labels = self.cache.hard()
         self.rounds.append(self._judged(Round(0, 0, 0, 0, int(labels.sum()))))
 
+    def verifier_state(self) -> bytes | None:
+        """Return the state of a verifier that goes on from round to round; None of others."""
+        if self._verifier is None or not self.settings.carry_on:
+            return None
+        return self._verifier.state()
+
+    def restore(self, cache: LabelCache, rounds: list[Round], verifier: bytes | None) -> None:
+        """Go on where another calibration of the same entries and settings was.
+
+        Raises:
+            ValueError: it was of other entries.
+        """
+        if cache.entries != len(self.entries):
+            raise ValueError(f"{cache.entries} entries, not {len(self.entries)}")
+        self.cache = cache
+        self.rounds = rounds
+        if verifier is not None:
+            self._verifier = self._new_verifier(1)
+            self._verifier.restore(verifier)
+
     def done(self) -> bool:
         """Tell whether no round is to follow."""
-        spent = self.settings.calls is not None and self.calls >= self.settings.calls
-        return len(self.rounds) > self.settings.rounds or spent
+        settings = self.settings
+        spent = settings.calls is not None and self.calls >= settings.calls
+        if spent or len(self.rounds) > settings.rounds or self._idle():
+            return True
+        return settings.stopping is not None and settings.stopping.ends(self._signals())
+
+    @property
+    def best(self) -> int:
+        """Round whose labels are taken."""
+        rule = self.settings.stopping
+        return len(self.rounds) - 1 if rule is None else rule.best(self._signals())
+
+    def _signals(self) -> list[float]:
+        return [each.signal for each in self.rounds]
+
+    def _idle(self) -> bool:
+        """Tell whether the last round found nothing to ask: the next ones would find the same."""
+        return len(self.rounds) > 1 and self.rounds[-1].asked == 0
 
     def round(self, ask: AskQueries) -> Round:
         """Run one round.
 
-        If `ask` raises, nothing has changed but the verifier, which `state` did not keep either.
+        If `ask` raises, nothing has changed.
         """
         number = len(self.rounds)
+        kept = self.verifier_state()
+        try:
+            return self._round(ask, number)
+        except BaseException:
+            if kept is not None and self._verifier is not None:
+                self._verifier.restore(kept)
+            elif kept is None:
+                self._verifier = None
+            raise
+
+    def _round(self, ask: AskQueries, number: int) -> Round:
         random = np.random.default_rng([self.settings.seed, number])
         soft = self.cache.soft()
         labels = self.cache.hard()
@@ -140,9 +189,9 @@ class Calibration:
         """Return soft labels, for the detector: float64 (n,), in [0, 1].
 
         Args:
-            until: last round that counts; None: all.
+            until: last round that counts; None: `best`.
         """
-        return self.cache.soft(until)
+        return self.cache.soft(self.best if until is None else until)
 
     def _choose(
         self, soft: Floats, labels: Bools, number: int, random: np.random.Generator
@@ -151,13 +200,7 @@ class Calibration:
         entries = self.entries
         verifying = settings.verifying
         if self._verifier is None or not settings.carry_on:
-            self._verifier = Verifier(
-                entries.vectors,
-                entries.domain,
-                entries.count,
-                verifying,
-                int(np.random.default_rng([settings.seed, number, 1]).integers(2**31)),
-            )
+            self._verifier = self._new_verifier(number)
             self._verifier.train(soft, verifying.startup_epochs)
         else:
             self._verifier.train(soft, verifying.epochs)
@@ -169,6 +212,12 @@ class Calibration:
             kept = np.sort(kept)
             choice = Choice(choice.candidates[kept], choice.disagreed[kept], choice.support)
         return choice
+
+    def _new_verifier(self, number: int) -> Verifier:
+        entries = self.entries
+        seed = np.random.default_rng([self.settings.seed, number, 1]).integers(2**31)
+        verifying = self.settings.verifying
+        return Verifier(entries.vectors, entries.domain, entries.count, verifying, int(seed))
 
     def _take(
         self,
@@ -218,9 +267,21 @@ class Calibration:
         return self.rounds[-1]
 
     def _judged(self, row: Round) -> Round:
-        """Put the quality of the labels into a row, if the truth is known."""
-        found = quality(self.cache.hard(), self._truth, self._known, self.entries.count)
-        return dataclasses.replace(row, quality=found)
+        """Put what is known of the labels after a round into its row."""
+        labels = self.cache.hard()
+        found = quality(labels, self._truth, self._known, self.entries.count)
+        return dataclasses.replace(row, signal=self._signal(labels), quality=found)
+
+    def _signal(self, labels: Bools) -> float:
+        if self._witnesses is None:
+            self._witnesses = Witnesses(
+                self.entries.vectors,
+                self.entries.domain,
+                self.cache.hard(0),
+                self.cache.answers(0) > 0,
+                self.settings.stopping or Rule(),
+            )
+        return self._witnesses.signal(labels)
 
     def _by_group(self, asked: npt.NDArray[np.int64], before: Bools) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {}

@@ -24,8 +24,9 @@ with evidence E and bias B, 0 in plain queries but for few-shot examples, which 
 * B = b in induce, filter and refine, for lines of *ambiguous* kinds: a share a of the kinds, drawn
   once. With b > 0 the more is asked, the more normal lines of these kinds become anomalous.
 
-Three modes: `HELPFUL` (w = 3, c = 1.5, b = 0), `USELESS` (w = c = b = 0: evidence changes nothing
-but the noise), and `OVER` (as helpful, with a = 0.2 and b = 5): it corrects and corrupts.
+Four modes: `HELPFUL` (w = 3, c = 1.5, b = 0), `USELESS` (w = c = b = 0: evidence changes nothing
+but the noise), `OVER` (as helpful, with a = 0.35 and b = 6): it corrects and corrupts, and
+`CORRUPTING` (`by_kind` = 0.5, a = 0.5, b = 4): it corrupts from the beginning.
 
 Guarantees: seeded, the same query has the same answer; a line without a truth has no answer.
 Everything made with it says that it is a simulation.
@@ -45,7 +46,7 @@ import numpy.typing as npt
 from logagent_build.calibrate.entries import Entries
 from logagent_build.calibrate.queries import Answer, Query
 
-__all__ = ["HELPFUL", "MODES", "OVER", "USELESS", "Errors", "Simulated", "kinds"]
+__all__ = ["CORRUPTING", "HELPFUL", "MODES", "OVER", "USELESS", "Errors", "Simulated", "kinds"]
 
 _WIDTH, _NOTHING = 0.1, 0.1  # h and s₀
 _NORMAL = NormalDist()
@@ -82,8 +83,9 @@ class Errors:
 
 HELPFUL = Errors()
 USELESS = Errors(examples=0.0, context=0.0)
-OVER = Errors(ambiguous=0.2, bias=5.0)
-MODES = {"helpful": HELPFUL, "useless": USELESS, "over": OVER}
+OVER = Errors(ambiguous=0.35, bias=6.0)
+CORRUPTING = Errors(by_kind=0.5, ambiguous=0.5, bias=4.0)
+MODES = {"helpful": HELPFUL, "useless": USELESS, "over": OVER, "corrupting": CORRUPTING}
 
 
 class Simulated:

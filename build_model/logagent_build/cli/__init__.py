@@ -1,10 +1,10 @@
 """`logagent-build`: one command per stage, from files to files. Nothing else here knows typer."""
 
 # The order of the help.
-from logagent_build.cli import building, training, labelling, clustering  # isort: skip
+from logagent_build.cli import building, training, labelling, calibrating, clustering  # isort: skip
 from logagent_build.cli.base import app
 
-__all__ = ["app", "building", "clustering", "labelling", "main", "training"]
+__all__ = ["app", "building", "calibrating", "clustering", "labelling", "main", "training"]
 
 
 def main() -> None:

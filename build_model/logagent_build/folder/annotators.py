@@ -28,7 +28,9 @@ from logagent_build.annotate import prompt_files
 from logagent_build.annotate.budget import Account
 from logagent_build.annotate.choice import Choice, opened
 from logagent_build.annotate.labelling import Example as Shot
-from logagent_build.annotate.labelling import Options, label
+from logagent_build.annotate.labelling import Options, first_prompts, label
+from logagent_build.annotate.protocol import Prompt
+from logagent_build.calibrate.asking import Asking, Prompts
 from logagent_build.calibrate.entries import Entries
 from logagent_build.calibrate.queries import AskQueries, Query
 from logagent_build.calibrate.simulated import Errors, kinds
@@ -56,6 +58,8 @@ class Asker:
     simulation: bool
     account: Account | None = None
     """None where nothing is paid."""
+    prompts: Callable[[Sequence[str], bool], list[Prompt]] | None = None
+    """What is asked first about lines, one by one or many together: for an estimate."""
 
 
 @contextmanager
@@ -104,11 +108,19 @@ def asker(
             spending(found.account)
             return [Answer(each.anomalous, each.reason) for each in labels]
 
-        def queries(_entries: Entries) -> AskQueries:
-            raise ConfigError("not yet")
+        evidence = Prompts.load(prompt)
+        queries = Asking(
+            found.annotator, evidence, arrived=lambda _done, _all: spending(found.account)
+        )
+
+        def prompts(lines: Sequence[str], alone: bool) -> list[Prompt]:  # noqa: FBT001
+            if alone:
+                return [queries.prompt(Query(line)) for line in lines]
+            return first_prompts(lines, asked, options=Options())
 
         name = f"{found.annotator.model}, prompt {asked.name} {asked.version}"
-        yield Asker(ask, queries, name, False, found.account)
+        simulation = found.annotator.model.startswith("simulated")
+        yield Asker(ask, lambda _entries: queries, name, simulation, found.account, prompts)
 
 
 def _unmoved(labeller: LabelLines) -> AskQueries:

@@ -9,11 +9,13 @@ from logagent.errors import ConfigError
 from logagent_build.annotate.prompt_files import FOLDER, load, names
 
 LABELS = ("cot-fs", "fs", "fs-cot", "fs-cot-sr", "loggpt", "logprompt", "plain")
+EVIDENCE = ("filter", "induce", "refine")
 
 
 def test_the_prompts_of_the_papers_are_there() -> None:
-    assert sorted((*LABELS, "root-cause")) == names()
+    assert sorted((*LABELS, *EVIDENCE, "root-cause")) == names()
     assert all(load(name).name == name for name in LABELS)
+    assert all(load(name, "calibrate").name == name for name in EVIDENCE)
     assert "at most 100 words" in load("root-cause", "explain").system.replace(
         "a maximum of 100", "at most 100"
     )
@@ -75,7 +77,7 @@ def test_a_file_that_is_wrong_is_refused(tmp_path: Path, old: str, new: str, sai
 
 
 def test_what_is_not_there_is_named() -> None:
-    with pytest.raises(ConfigError, match="no prompt 'nope'; there are cot-fs, fs"):
+    with pytest.raises(ConfigError, match="no prompt 'nope'; there are cot-fs, filter, fs"):
         load("nope")
     with pytest.raises(ConfigError, match="to explain, not to label"):
         load("root-cause")

@@ -1,0 +1,254 @@
+"""From logs to a folder of calibrated labels: online, by batch files, stopped and gone on with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="calibration needs the [build] extra")
+pytest.importorskip("openai", reason="calibration needs the [build] extra")
+
+from logagent.errors import ConfigError, StateError
+from logagent_build.annotate.choice import Choice
+from logagent_build.annotate.errors import WaitForResponses
+from logagent_build.calibrate import state
+from logagent_build.calibrate.calibration import Settings
+from logagent_build.calibrate.candidates import Portions
+from logagent_build.calibrate.command import Request, run
+from logagent_build.calibrate.verifier import Verifying
+
+from ..annotate.server import Model, serving
+
+FEW = Verifying(hidden=(16,), startup_epochs=2, batch=20, learning_rate=4e-3)
+WORDS = ("disk", "fan", "link", "user", "cache", "queue", "clock", "route", "mail", "job")
+STATES = ("fail", "started", "ready", "idle", "closed", "opened", "synced", "renewed")
+
+
+def encode(texts):
+    """Bags of words."""
+    known = {word: at for at, word in enumerate((*WORDS, *STATES))}
+    rows = np.full((len(texts), len(known)), 0.01, np.float32)
+    for row, text in zip(rows, texts, strict=True):
+        for word in text.split():
+            if word in known:
+                row[known[word]] = 1.0
+    return rows
+
+
+class Unsure(Model):
+    """Misreads a few lines when they stand alone, and one never answers clearly."""
+
+    def labels(self, lines):
+        said = super().labels(lines)
+        return {name: label ^ ("mail" in lines[name]) for name, label in said.items()}
+
+    def text(self, lines, body):
+        if any("clock idle" in line for line in lines.values()):
+            return "hard to say"
+        prompt = body["messages"][-1]["content"]
+        if "BEGIN EXAMPLES" in prompt or "BEGIN SEQUENCE" in prompt:
+            return Model.text(Model(), lines, body)
+        return super().text(lines, body)
+
+
+def logs(folder: Path) -> list[Path]:
+    paths = []
+    for system in ("one", "two"):
+        rows = [f"{system} {word} {each}" for word in WORDS for each in STATES]
+        path = folder / f"{system}.log"
+        path.write_text("\n".join(rows) + "\n")
+        paths.append(path)
+    return paths
+
+
+def settings(**changed) -> Settings:
+    return Settings(**({"rounds": 3, "verifying": FEW, "portions": Portions(fewest=3)} | changed))
+
+
+def request(folder: Path, who: str, given=(), responses=(), **changed) -> Request:
+    choice = Choice(who, "calibration", folder / "replies.sqlite", "m", responses=responses)
+    return Request(given, folder, choice, settings(**changed.pop("settings", {})), **changed)
+
+
+def told(*_args) -> None:
+    pass
+
+
+def calibrate(folder: Path, who: str, given=(), **changed):
+    return run(request(folder, who, given, **changed), told, told, encode=encode)
+
+
+def answered(requests: Path, model: Model, to: Path) -> None:
+    """Answer a batch file as an endpoint would."""
+    rows = []
+    for line in requests.read_text().splitlines():
+        asked = json.loads(line)
+        from logagent_build.annotate.fence import read_block
+
+        text = model.text(read_block(asked["body"]["messages"][-1]["content"]), asked["body"])
+        message = {"role": "assistant", "content": text}
+        body = {
+            "model": "fake-1",
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+        }
+        response = {"status_code": 200, "body": body}
+        rows.append(json.dumps({"custom_id": asked["custom_id"], "response": response}))
+    to.write_text("\n".join(rows) + "\n")
+
+
+@pytest.fixture(scope="module")
+def online(tmp_path_factory):
+    """A calibration asked over HTTP, and copies of its folder after every round."""
+    folder = tmp_path_factory.mktemp("online")
+    given = logs(folder)
+    out = folder / "out"
+    copies = []
+
+    def say(text: str) -> None:
+        if text.startswith(("initial", "round")):
+            copies.append(shutil.copytree(out, folder / f"copy {len(copies)}"))
+
+    with serving(Unsure()) as server:
+        record = run(request(out, server.url, given), told, say, encode=encode)
+        asked = dict(server.asked)
+    return given, out, record, copies, asked
+
+
+def labels(out: Path) -> bytes:
+    return (out / "labels.tsv").read_bytes()
+
+
+def test_an_online_run_writes_labels_tables_and_a_picture(online) -> None:
+    _, out, record, _, asked = online
+
+    assert record["templates"] == 160
+    assert len(record["rounds"]) == 4
+    assert max(asked.values()) == 1
+    assert b"<svg" in (out / "course.svg").read_bytes()
+    assert "| induce |" in (out / "tables.md").read_text()
+    assert json.loads((out / "record.json").read_text())["finished"]
+    assert labels(out).count(b"\n") == 161
+    for name in ("labels.tsv", state.ENTRIES, state.STATE):
+        assert (out / name).stat().st_mode & 0o77 == 0
+
+
+def test_a_line_without_a_clear_answer_has_no_label(online) -> None:
+    _, out, _, _, _ = online
+    rows = [row.split("\t") for row in labels(out).decode().splitlines()]
+
+    assert {row[0] for row in rows if "clock idle" in row[-1]} == {"?"}
+
+
+def test_batch_files_give_the_same_labels_bit_for_bit(online, tmp_path: Path) -> None:
+    given, out, _, _, _ = online
+    folder = tmp_path / "here"
+    batch, responses = tmp_path / "requests.jsonl", tmp_path / "responses.jsonl"
+    waits = 0
+    while True:
+        try:
+            calibrate(
+                folder,
+                f"batch:{batch}",
+                given if not waits else (),
+                responses=[responses] if waits else [],
+            )
+            break
+        except WaitForResponses:
+            waits += 1
+            answered(batch, Unsure(), responses)
+            moved = tmp_path / f"machine {waits}"  # the folder goes where the answers come in
+            folder = folder.rename(moved)
+
+    assert waits >= 4
+    assert labels(folder) == labels(out)
+    assert (folder / state.STATE).read_bytes() == (out / state.STATE).read_bytes()
+
+
+def test_whatever_round_it_was_killed_after_it_ends_with_the_same_labels(
+    online, tmp_path: Path
+) -> None:
+    _, out, _, copies, _ = online
+    assert len(copies) == 4
+    with serving(Unsure()) as server:
+        for number, copy in enumerate(copies):
+            folder = shutil.copytree(copy, tmp_path / str(number))
+            (folder / "labels.tsv").unlink(missing_ok=True)
+            calibrate(folder, server.url)
+            assert labels(folder) == labels(out)
+
+
+def test_a_verifier_that_goes_on_is_part_of_the_folder(tmp_path: Path) -> None:
+    given = logs(tmp_path)
+    carry = {"carry_on": True, "stopping": None}
+    with serving(Unsure()) as server:
+        calibrate(tmp_path / "whole", server.url, given, settings=carry)
+        calls = json.loads((tmp_path / "whole/record.json").read_text())["rounds"][1]["asked"]
+        calibrate(tmp_path / "parts", server.url, given, settings=carry | {"calls": calls})
+        part = json.loads((tmp_path / "parts/record.json").read_text())
+        calibrate(tmp_path / "parts", server.url, settings=carry)
+
+    assert part["calls"] == calls
+    assert labels(tmp_path / "parts") == labels(tmp_path / "whole")
+
+
+def test_labelled_lines_are_the_truth_of_the_record(tmp_path: Path) -> None:
+    (tmp_path / "known.tsv").write_text(
+        "".join(f"{int(s == 'fail')}\t{word} {s}\n" for word in WORDS for s in STATES)
+    )
+    who = f"simulated:{tmp_path / 'known.tsv'},normal=0.2,anomalous=0.2,template=0,evidence=0.9"
+
+    record = calibrate(tmp_path / "out", who, [tmp_path / "known.tsv"])
+
+    assert record["simulation"]
+    assert record["rounds"][-1]["quality"]["f1"] > record["rounds"][0]["quality"]["f1"]
+    assert "simulated" in (tmp_path / "out/tables.md").read_text()
+    assert "simulated" in (tmp_path / "out/course.svg").read_text()
+
+
+def test_a_table_of_labels_is_begun_with(tmp_path: Path) -> None:
+    given = logs(tmp_path)
+    rows = [f"{int('fail' in line)}\tagreed\t{line}" for p in given for line in p.read_text().split("\n") if line]  # fmt: skip  # noqa: E501
+    (tmp_path / "labels.tsv").write_text("label\thow\tline\n" + "\n".join(rows) + "\n")
+    with serving() as server:
+        record = calibrate(
+            tmp_path / "out",
+            server.url,
+            given,
+            initial=tmp_path / "labels.tsv",
+            settings={"rounds": 0},
+        )
+        assert not server.asked
+
+    assert record["anomalous"] == 20
+
+
+def test_other_lines_other_options_and_no_folder_are_refused(online, tmp_path: Path) -> None:
+    given, out, _, _, _ = online
+    folder = shutil.copytree(out, tmp_path / "out")
+    other = tmp_path / "other.log"
+    other.write_text("something else\n")
+
+    with pytest.raises(StateError, match="of other lines"):
+        calibrate(folder, "http://127.0.0.1:1/v1", [other])
+    with pytest.raises(StateError, match="has seed 0, not 1"):
+        calibrate(folder, "http://127.0.0.1:1/v1", settings={"seed": 1})
+    with pytest.raises(ConfigError, match="give log files"):
+        calibrate(tmp_path / "empty", "http://127.0.0.1:1/v1")
+    (folder / state.STATE).write_bytes(b"x")
+    with pytest.raises(StateError, match=r"calibration\.msgpack"):
+        calibrate(folder, "http://127.0.0.1:1/v1", given)
+
+
+def test_an_estimate_asks_nothing(tmp_path: Path) -> None:
+    given = logs(tmp_path)
+    with serving() as server:
+        asked = request(tmp_path / "out", server.url, given)
+        said = run(asked, told, told, encode=encode, only_estimate=True)
+        assert not server.asked
+
+    assert said["estimate"]["requests"] == 160
