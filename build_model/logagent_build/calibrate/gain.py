@@ -21,7 +21,14 @@ import numpy as np
 import numpy.typing as npt
 
 from logagent_build.calibrate.neighbours import Predicted
-from logagent_build.calibrate.reliance import CHANNELS, Reliance, Tally, likelihood, odds_of_answers
+from logagent_build.calibrate.reliance import (
+    CHANNELS,
+    Reliance,
+    Tally,
+    likelihood,
+    odds_of_answers,
+    patterns_of,
+)
 
 __all__ = ["Wanted", "gain_nearby", "gain_own", "wanted"]
 
@@ -39,13 +46,13 @@ class Wanted:
 
     entry: int
     kind: int
-    """Index into `reliance.CHANNELS`."""
+    """Index of the kind, as in the gains given."""
     gain: float
     """Lines put right, expected."""
 
 
 def gain_own(odds: Reals, tally: Tally, reliance: Reliance) -> Reals:
-    """Return the probability of error that one more answer takes away: float64 (n, kinds).
+    """Return the probability of error that one more answer takes away: float64 (n, channels).
 
     Args:
         odds: log odds that an entry is anomalous, given all answers.
@@ -59,23 +66,22 @@ def gain_own(odds: Reals, tally: Tally, reliance: Reliance) -> Reals:
 
     yes = expit(odds)
     now = np.minimum(yes, 1 - yes)
-    flat, of = np.unique(tally.reshape(len(tally), -1), axis=0, return_inverse=True)
-    of = of.reshape(-1)
-    patterns = flat.reshape(-1, *tally.shape[1:])
+    patterns, of = patterns_of(tally)
     joint = likelihood(patterns, reliance)
     node = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
     found = np.zeros((len(odds), len(CHANNELS)))
-    for kind in range(len(CHANNELS)):
+    for channel in range(len(CHANNELS)):
         for more in range(1, _AHEAD + 1):
             after = np.zeros(len(odds))
             for flagged in range(more + 1):
-                normal, anomalous = (
-                    (node[:, :, truth] * _chance(patterns, kind, more, flagged, reliance, truth))
-                    .sum(axis=1)[of]
+                chances = [
+                    node[:, :, truth]
+                    * _chance(patterns[:, channel], channel, more, flagged, reliance, truth)
                     for truth in (0, 1)
-                )  # fmt: skip
+                ]
+                normal, anomalous = (chance.sum(axis=1)[of] for chance in chances)
                 after += np.minimum(yes * anomalous, (1 - yes) * normal)
-            found[:, kind] = np.maximum(found[:, kind], (now - after) / more)
+            found[:, channel] = np.maximum(found[:, channel], (now - after) / more)
     return found
 
 
@@ -117,19 +123,32 @@ def wanted(own: Reals, nearby: Reals, cells: npt.NDArray[np.int64], most: int) -
 
 
 def _chance(
-    tally: Tally, kind: int, more: int, flagged: int, reliance: Reliance, truth: int
+    tally: npt.NDArray[np.int64],
+    channel: int,
+    more: int,
+    flagged: int,
+    reliance: Reliance,
+    truth: int,
 ) -> Reals:
-    """P(`flagged` of `more` further answers say anomalous | the others, difficulty, truth).
+    """P(`flagged` of `more` further answers say anomalous | those before, difficulty, truth).
+
+    Args:
+        tally: answers of the channel so far, int64 (n, 2).
+        channel: index into `reliance.CHANNELS`.
+        more: answers asked for.
+        flagged: of them, at most `more`.
+        reliance: in the channel.
+        truth: 1 if the entries are anomalous, 0 if normal.
 
     Returns:
         float64 (n, nodes).
     """
-    together = reliance.kinds[kind].together
+    together = reliance.channels[channel].together
     size = (1 - together) / together
-    rates = reliance.rates(kind, anomalous=bool(truth))
+    rates = reliance.rates(channel, anomalous=bool(truth))
     wrong, right = (more - flagged, flagged) if truth else (flagged, more - flagged)
-    alpha = rates * size + tally[:, kind, 1 - truth, None]
-    beta = (1 - rates) * size + tally[:, kind, truth, None]
+    alpha = rates * size + tally[:, 1 - truth, None]
+    beta = (1 - rates) * size + tally[:, truth, None]
     found: Reals = np.full(alpha.shape, float(math.comb(more, flagged)))
     for step in range(wrong):
         found *= (alpha + step) / (alpha + beta + step)

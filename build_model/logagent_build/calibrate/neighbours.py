@@ -88,21 +88,23 @@ class Neighbours:
 
         weight = 1.0 / (noise + self._own)  # 0 where nothing was said
         used = np.flatnonzero(weight > 0)
-        seen = self._features[used].astype(np.float64)
-        precision = np.eye(seen.shape[1])
-        precision += (seen * weight[used, None]).T @ seen
+        seen = self._features[used]
+        # Sums in single precision: what the features leave out is far larger than its rounding.
+        heavy = (seen * weight[used, None].astype(np.float32)).T
+        precision = (heavy @ seen).astype(np.float64)
+        precision[np.diag_indices_from(precision)] += 1.0
         lower = cholesky(precision, lower=True)
-        target = (seen * weight[used, None]).T @ said[used]
-        half = solve_triangular(lower, target, lower=True)
-        spread = solve_triangular(lower, self._features.T.astype(np.float64), lower=True).T
-        mean = spread @ half
-        variance = np.einsum("ij,ij->i", spread, spread)
+        half = solve_triangular(lower, heavy.astype(np.float64) @ said[used], lower=True)
+        inverse = solve_triangular(lower, np.eye(len(lower)), lower=True).astype(np.float32)
+        spread = self._features @ inverse.T
+        mean = (spread @ half.astype(np.float32)).astype(np.float64)
+        variance = np.einsum("ij,ij->i", spread, spread).astype(np.float64)
         own = np.minimum(variance * weight, 1 - 1e-6)  # share of the prediction that is its own
         values = np.where(weight > 0, said, 0.0)
         return Predicted(
             (mean - own * values) / (1 - own),
             variance / (1 - own) + self._own,
-            spread.astype(np.float32),
+            spread,
         )
 
 

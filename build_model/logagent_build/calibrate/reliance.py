@@ -5,7 +5,7 @@ whether evidence in the prompt helps it. What is known: several answers about on
 its neighbours say of it (`neighbours`). From that, as Dawid and Skene do for human annotators with
 a classifier beside them (Raykar et al., Learning from Crowds, 2010):
 
-    P(truth of i | all) ∝ P(truth | neighbours)ᵢ · Π over kinds P(answers of the kind about i | truth)
+    P(truth of i | all) ∝ P(truth | neighbours)ᵢ · Π over kinds P(its answers of the kind | truth)
 
 For each kind: the share of normal entries called anomalous, and of anomalous ones called normal.
 Errors about one entry go together in two ways:
@@ -33,7 +33,17 @@ import numpy.typing as npt
 
 from logagent_build.calibrate.neighbours import Predicted
 
-__all__ = ["CHANNELS", "Reliance", "Tally", "Trust", "fit", "likelihood", "odds_of_answers", "odds_of_neighbours"]
+__all__ = [
+    "CHANNELS",
+    "Reliance",
+    "Tally",
+    "Trust",
+    "fit",
+    "likelihood",
+    "odds_of_answers",
+    "odds_of_neighbours",
+    "patterns_of",
+]
 
 Reals = npt.NDArray[np.float64]
 Tally = npt.NDArray[np.int64]
@@ -60,7 +70,7 @@ _PAIRS = 15.0  # entries with several answers of a kind that this prior weighs a
 _SLOPE = 1.7  # a logistic curve with this slope is nearly the normal distribution's
 _LAPSE = 0.02  # share of entries that are unlike their neighbours, however many agree
 _SLOPES = 20.0  # weight of the prior of the curve
-_STEPS = 15  # of expectation maximisation
+_STEPS = 6  # of expectation maximisation: each fit begins where the one before ended
 _DIFFICULTIES = (0.0, 0.7, 1.4, 2.1)  # logits
 _DIFFICULTY = 0.7  # before anything is known
 _DIFFICULTIES_PRIOR = 2.0
@@ -86,16 +96,18 @@ class Trust:
 class Reliance:
     """In all kinds, in the order of `CHANNELS`, and in the neighbours."""
 
-    kinds: tuple[Trust, ...] = field(default_factory=lambda: tuple(Trust(*rates) for rates in _BEFORE))
+    channels: tuple[Trust, ...] = field(
+        default_factory=lambda: tuple(Trust(*rates) for rates in _BEFORE)
+    )
     difficulty: float = _DIFFICULTY
     """τ: standard deviation of difficulty, in logits."""
     slope: float = _SLOPE
     """Of the log odds in the neighbours' standardised prediction."""
     offset: float = 0.0
 
-    def rates(self, kind: int, *, anomalous: bool) -> Reals:
+    def rates(self, channel: int, *, anomalous: bool) -> Reals:
         """Share of entries of a class that are misread, at each of `NODES` difficulties."""
-        trust = self.kinds[kind]
+        trust = self.channels[channel]
         rate = trust.wrong_anomalous if anomalous else trust.wrong_normal
         at: Reals = _expit(math.log(rate / (1 - rate)) + self.difficulty * NODES)
         return np.clip(at, 1e-3, 1 - 1e-3)
@@ -107,18 +119,18 @@ def likelihood(tally: Tally, reliance: Reliance) -> Reals:
     The last axis is the truth: normal, anomalous.
     """
     found = np.zeros((len(tally), len(NODES), 2)) + LOG_WEIGHTS[:, None]
-    for kind, trust in enumerate(reliance.kinds):
-        heard = np.flatnonzero(tally[:, kind].any(axis=1))
+    for channel, trust in enumerate(reliance.channels):
+        heard = np.flatnonzero(tally[:, channel].any(axis=1))
         for truth in (0, 1):
-            rates = reliance.rates(kind, anomalous=bool(truth))
-            wrong, right = tally[heard, kind, 1 - truth], tally[heard, kind, truth]
+            rates = reliance.rates(channel, anomalous=bool(truth))
+            wrong, right = tally[heard, channel, 1 - truth], tally[heard, channel, truth]
             found[heard, :, truth] += _log_chance(wrong, right, rates, trust.together)
     return found
 
 
 def odds_of_answers(tally: Tally, reliance: Reliance) -> Reals:
     """Return the log odds that an entry is anomalous by its own answers alone: float64 (n,)."""
-    patterns, of = _patterns(tally)
+    patterns, of = patterns_of(tally)
     each = _sum_log(likelihood(patterns, reliance), axis=1)
     odds: Reals = (each[:, 1] - each[:, 0])[of]
     return odds
@@ -141,17 +153,18 @@ def fit(tally: Tally, predicted: Predicted, before: Reliance) -> Reliance:
     asked = np.flatnonzero(tally.any(axis=(1, 2)))
     if not len(asked):
         return before
-    patterns, of = _patterns(tally[asked])
+    patterns, of = patterns_of(tally[asked])
     standard = predicted.mean[asked] / np.sqrt(predicted.variance[asked])
     best = (-np.inf, before)
     for difficulty in _DIFFICULTIES:
         found = replace(before, difficulty=difficulty)
-        for _ in range(_STEPS):
+        for step in range(_STEPS):
             joint = likelihood(patterns, found)
             each = _sum_log(joint, axis=1)
             odds = _bounded(found.slope * standard + found.offset)
             truth = _expit(odds + (each[:, 1] - each[:, 0])[of])
-            found = _better(patterns, of, joint - each[:, None], truth, standard, found)
+            node = joint - each[:, None]
+            found = _better(patterns, of, node, truth, standard, found, last=step == _STEPS - 1)
         each = _sum_log(likelihood(patterns, found), axis=1)[of]
         odds = _bounded(found.slope * standard + found.offset)
         whole = _sum_log(each + np.stack([-_soft(odds), -_soft(-odds)], axis=1), axis=1)
@@ -167,42 +180,49 @@ def _better(
     truth: Reals,
     standard: Reals,
     before: Reliance,
+    *,
+    last: bool,
 ) -> Reliance:
-    """One step of maximisation, `node` being log P(difficulty | answers, truth)."""
+    """One step of maximisation, `node` being log P(difficulty | answers, truth).
+
+    How errors go together is fitted in the last step only: it takes most of the time.
+    """
     mass = np.stack(
         [np.bincount(of, 1 - truth, len(patterns)), np.bincount(of, truth, len(patterns))], axis=1
     )
-    weight = np.exp(node) * mass[:, None]  # (patterns, nodes, 2)
-    kinds = tuple(
-        _trust(kind, patterns[:, kind], weight, before) if patterns[:, kind].any() else Trust(*rates)
-        for kind, rates in enumerate(_BEFORE)
+    weight: Reals = np.exp(node) * mass[:, None]  # (patterns, nodes, 2)
+    channels = tuple(
+        _trust(channel, patterns[:, channel], weight, before, last=last)
+        if patterns[:, channel].any()
+        else Trust(*rates)
+        for channel, rates in enumerate(_BEFORE)
     )
     slope, offset = _curve(standard, truth, before)
-    return replace(before, kinds=kinds, slope=slope, offset=offset)
+    return replace(before, channels=channels, slope=slope, offset=offset)
 
 
-def _trust(kind: int, tally: Tally, weight: Reals, before: Reliance) -> Trust:
+def _trust(channel: int, tally: Tally, weight: Reals, before: Reliance, *, last: bool) -> Trust:
     """Fit one kind to answers."""
     total = tally.sum(axis=1)
     used = total > 0
     tally, total, weight = tally[used], total[used], weight[used]
-    old = before.kinds[kind]
+    old = before.channels[channel]
     # An entry weighs as much as its answers say independently of each other.
     alone = weight / (1 + (total - 1) * old.together)[:, None, None]
     rates = []
     for truth, rate in enumerate((old.wrong_normal, old.wrong_anomalous)):
         answers = (alone[:, :, truth] * total[:, None]).sum(axis=0)
         errors = float((alone[:, :, truth] * tally[:, 1 - truth, None]).sum())
-        rates.append(_rate(answers, errors, rate, before.difficulty, _BEFORE[kind][truth]))
+        rates.append(_rate(answers, errors, rate, before.difficulty, _BEFORE[channel][truth]))
     found = replace(old, wrong_normal=rates[0], wrong_anomalous=rates[1])
     several = total > 1
-    if not several.any():
-        return replace(found, together=_CORRELATION)
+    if not several.any() or not last:
+        return found
     fits = []
     for together in _CORRELATIONS:
         value = -_PAIRS * (together - _CORRELATION) ** 2
         for truth in (0, 1):
-            at = replace(before, kinds=(found,)).rates(0, anomalous=bool(truth))
+            at = replace(before, channels=(found,)).rates(0, anomalous=bool(truth))
             wrong, right = tally[several, 1 - truth], tally[several, truth]
             log = _log_chance(wrong, right, at, together)
             value += float((weight[several, :, truth] * log).sum())
@@ -210,9 +230,7 @@ def _trust(kind: int, tally: Tally, weight: Reals, before: Reliance) -> Trust:
     return replace(found, together=_CORRELATIONS[int(np.argmax(fits))])
 
 
-def _rate(
-    answers: Reals, errors: float, start: float, difficulty: float, usual: float
-) -> float:
+def _rate(answers: Reals, errors: float, start: float, difficulty: float, usual: float) -> float:
     """Return the rate at mean difficulty under which `errors` of `answers` are expected."""
     answers = answers + _ANSWERS * np.exp(LOG_WEIGHTS)
     prior = _expit(math.log(usual / (1 - usual)) + difficulty * NODES)
@@ -244,8 +262,8 @@ def _bounded(odds: Reals) -> Reals:
     return bounded
 
 
-def _patterns(tally: Tally) -> tuple[Tally, npt.NDArray[np.int64]]:
-    """Return the different tallies, and which one each entry has."""
+def patterns_of(tally: Tally) -> tuple[Tally, npt.NDArray[np.int64]]:
+    """Return the different tallies, and which of them each entry has: int64 (n,)."""
     flat, of = np.unique(tally.reshape(len(tally), -1), axis=0, return_inverse=True)
     return flat.reshape(-1, *tally.shape[1:]), of.reshape(-1)
 

@@ -109,8 +109,11 @@ def _nearest(entries: Entries, among: Integers) -> tuple[Integers, npt.NDArray[n
         like = entries.vectors[rows] @ table.T
         itself = own[rows] >= 0
         like[np.flatnonzero(itself), own[rows[itself]]] = -2.0
-        order = np.argsort(-like, axis=1, kind="stable")[:, :shots]
-        best = np.take_along_axis(like, order, axis=1)
-        found[rows] = np.where(best > -2.0, among[order], -1)
-        nearest[rows] = best[:, 0]
+        for shot in range(shots):  # argmax, not a sort: a few of many
+            best = np.argmax(like, axis=1)
+            how = like[np.arange(len(rows)), best]
+            found[rows, shot] = np.where(how > -2.0, among[best], -1)
+            like[np.arange(len(rows)), best] = -2.0
+            if not shot:
+                nearest[rows] = how
     return found, nearest
