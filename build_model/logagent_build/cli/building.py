@@ -78,6 +78,9 @@ def build(
     quick: Annotated[
         bool, typer.Option("--quick", help="Few epochs, three folds: to try the way.")
     ] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Read, tell what labels may cost, and ask nothing.")
+    ] = False,
     most_templates: Annotated[
         int | None, typer.Option(min=4, help="Most templates kept of one system.")
     ] = None,
@@ -154,9 +157,10 @@ def build(
             read,
             train,
             seed,
+            estimate,
         )
         record = command.run(request, progress=progress, spending=spending, say=say)
-    typer.echo(json.dumps(_short(record, where), indent=1))
+    typer.echo(json.dumps(record if estimate else _short(record, where), indent=1))
 
 
 def _short(record: dict[str, Any], where: Path) -> dict[str, Any]:

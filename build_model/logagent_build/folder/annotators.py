@@ -113,7 +113,7 @@ def asker(
             found.annotator, evidence, arrived=lambda _done, _all: spending(found.account)
         )
 
-        def prompts(lines: Sequence[str], alone: bool) -> list[Prompt]:  # noqa: FBT001
+        def prompts(lines: Sequence[str], alone: bool) -> list[Prompt]:
             if alone:
                 return [queries.prompt(Query(line)) for line in lines]
             return first_prompts(lines, asked, options=Options())

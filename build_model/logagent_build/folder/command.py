@@ -29,8 +29,10 @@ from logagent.sanitise import printable
 from logagent_build import pipeline
 from logagent_build.alpha.corrections import read_review
 from logagent_build.alpha.embeddings import Encode, MiniLM
+from logagent_build.alpha.pool import shown
+from logagent_build.annotate import budget as money
 from logagent_build.annotate.choice import Choice
-from logagent_build.annotate.prompt_files import load as load_prompt
+from logagent_build.calibrate.asking import Prompts
 from logagent_build.calibrate.entries import Entries
 from logagent_build.export import write
 from logagent_build.folder import card, labelling, reading, report, training
@@ -71,6 +73,8 @@ class Request:
     reading: reading.Settings = field(default_factory=reading.Settings)
     training: training.Settings = field(default_factory=training.Settings)
     seed: int = 0
+    only_estimate: bool = False
+    """Read and tell what labelling may cost; ask nobody."""
 
 
 def run(
@@ -81,7 +85,7 @@ def run(
     say: Callable[[str], None] = lambda _text: None,
     encode: Encode | None = None,
 ) -> dict[str, Any]:
-    """Build a bundle; return the record.
+    """Build a bundle; return the record, or the estimate if that is all that was asked for.
 
     Args:
         request: what is asked for.
@@ -128,6 +132,8 @@ class _Build:
         request, run = self._request, self._run
         read = self._timed("read", self._read)
         entries = self._timed("embed", lambda: self._entries(read))
+        if request.only_estimate:
+            return self._estimate(entries)
         labelled = self._timed("label", lambda: self._label(read, entries))
         trained = self._timed("train", lambda: self._train(labelled, entries))
         verified = self._timed("verify", lambda: self._verify(trained, entries))
@@ -172,11 +178,35 @@ class _Build:
             progress=lambda done: self._progress("embed", done),
         )
 
+    def _estimate(self, entries: Entries) -> dict[str, Any]:
+        """Return what labelling may cost: of as many lines, evidence and doubts not counted."""
+        plan = self._plan(entries)
+        with asker(self._request.choice, self._request.prompt, say=self._say) as who:
+            if who.prompts is None or who.account is None:
+                return {"estimate": None, "calls": plan.calls}
+            lines = [shown(line) for line in entries.lines[: plan.calls]]
+            alone = plan.strategy in ("combined", "calibrate")
+            found = money.estimate(who.prompts(lines, alone), who.account.price)
+        share = plan.calls / len(lines)
+        return {
+            "estimate": {
+                "requests": round(found.requests * share),
+                "input_tokens": round(found.input_tokens * share),
+                "output_tokens": round(found.output_tokens * share),
+                "dollars": None if found.dollars is None else round(found.dollars * share, 4),
+            },
+            "calls": plan.calls,
+        }
+
+    def _plan(self, entries: Entries) -> Plan:
+        request = self._request
+        calls = request.calls or default_calls(request.strategy, len(entries))
+        return Plan(request.strategy, calls, request.seed)
+
     def _label(self, read: Finished, entries: Entries) -> Finished:
         request = self._request
         people = read_review(request.review) if request.review else {}
-        calls = request.calls or default_calls(request.strategy, len(entries))
-        plan = Plan(request.strategy, calls, request.seed)
+        plan = self._plan(entries)
         inputs = digest(
             {
                 "format": _FORMAT,
@@ -185,7 +215,7 @@ class _Build:
                 "who": request.choice.who,
                 "known": _known_labels(request.choice.who),
                 "model": request.choice.model,
-                "prompt": load_prompt(request.prompt).digest,
+                "prompts": Prompts.load(request.prompt).record(),
                 "plan": dataclasses.asdict(plan),
                 "people": sorted(people.items()),
             }

@@ -159,12 +159,18 @@ def test_a_batch_file_goes_out_and_its_responses_come_in(logs: Path) -> None:
     corrections = {"format": FORMAT, "labels": [{"template": key, "label": 1}]}
     (folder / "review.json").write_text(json.dumps(corrections))
     answers.touch()
+    (folder / "prices.toml").write_text("[m]\ninput = 1\noutput = 2\n")
+    prices = f"--prices={folder / 'prices.toml'}"
+    done = build(logs, "--estimate", "--model=m", prices, who=f"batch:{requests}")
+    assert 0 == done.exit_code, done.output
+    assert 0 < json.loads(done.stdout)["estimate"]["dollars"] < 1
+    assert not requests.exists()
     waits = 0
-    for _ in range(6):
+    for _ in range(25):
         done = build(
             logs,
-            "--strategy=one-shot",
             "--model=m",
+            prices,
             f"--review={folder / 'review.json'}",
             f"--responses={answers}",
             who=f"batch:{requests}",
@@ -186,12 +192,16 @@ def test_a_batch_file_goes_out_and_its_responses_come_in(logs: Path) -> None:
     label = record_of(logs)["label"]
     assert 1 <= waits
     assert 1 == label["reviewed_templates"]
-    assert 40 == label["calls"]
+    assert "combined" == label["strategy"]
+    assert waits <= label["calls"] == label["paid"]["requests"]
+    assert 0 < label["paid"]["dollars"]
     rows = (folder / "my.bundle.run" / "labels.tsv").read_text().splitlines()[1:]
     labels = {row.split("\t")[3]: row.split("\t")[0] for row in rows}
     assert "1" == labels[key]
-    assert "1" == labels[template_key(b"one read failed badly #")]
-    assert "0" == labels[template_key(b"one link is down #")]  # the fake model knows only "fail"
+    # The fake model knows only "fail".
+    for name in SYSTEMS[1:]:
+        assert "1" == labels[template_key(f"{name} read failed badly #".encode())]
+        assert "0" == labels[template_key(f"{name} link is down #".encode())]
 
 
 @pytest.mark.slow
