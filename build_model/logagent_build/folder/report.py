@@ -199,7 +199,8 @@ def _labels(axes: Axes, labels: Labels) -> None:
 
 
 def _label(name: str) -> str:
-    return printable(name, 24).replace("$", r"\$")  # matplotlib would read it as mathematics
+    # What the font lacks would be warned of; between dollars would be read as mathematics.
+    return printable(name, 24).encode("ascii", "replace").decode().replace("$", r"\$")
 
 
 def _plot(title: str, draw: Any) -> str:
