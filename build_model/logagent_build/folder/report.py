@@ -173,7 +173,8 @@ def _reduction(axes: Axes, systems: Sequence[dict[str, Any]]) -> None:
         axes.barh(places + offset, [max(1, row[key]) for row in largest], 0.25, label=name)
     axes.set_yticks(places, [_label(row["name"]) for row in largest])
     axes.set_xscale("log")
-    axes.legend(fontsize=8)
+    axes.set_xlim(left=0.8)
+    axes.legend(fontsize=8, loc="lower right")
 
 
 def _groups(axes: Axes, verify: dict[str, Any]) -> None:
@@ -183,7 +184,7 @@ def _groups(axes: Axes, verify: dict[str, Any]) -> None:
     for offset, name in ((0.25, "low"), (0, "normal"), (-0.25, "high")):
         axes.barh(places + offset, [row[name]["groups"] for _, row in rows], 0.25, label=name)
     axes.set_yticks(places, [_label(name) for name, _ in rows])
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="lower right")
 
 
 def _areas(axes: Axes, own: dict[str, float]) -> None:
