@@ -166,12 +166,12 @@ def kills(folder: Path, work: Path, count: int, seed: int) -> dict[str, Any]:
     rng = random.Random(seed)
     killed: list[dict[str, Any]] = []
     for number in range(count):
-        wanted = STAGES[number % len(STAGES)]
+        wanted = STAGES[number * len(STAGES) // count]
         process = start(folder, shaken, *options)
         run = Path(f"{shaken}.run")
         while process.poll() is None and STAGES.index(stage_of(run)) < STAGES.index(wanted):
             time.sleep(0.02)
-        time.sleep(rng.uniform(0.1, 0.9) * lasting[wanted])
+        time.sleep(rng.uniform(0.1, 0.6) * lasting[wanted])
         ended = process.poll() is not None
         if not ended:
             os.killpg(process.pid, signal.SIGKILL)
