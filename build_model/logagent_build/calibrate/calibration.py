@@ -206,7 +206,16 @@ class Calibration:
             self._verifier.train(soft, verifying.epochs)
         checked = self._verifier.check(soft)
         progress = (number - 1) / max(1, settings.rounds - 1)
-        choice = choose(checked, labels, entries.domain, settings.portions, progress, random)
+        trusted = self._heard().agree(labels) if settings.portions.witnessed else None
+        choice = choose(
+            checked,
+            labels,
+            entries.domain,
+            settings.portions,
+            progress,
+            random,
+            trusted=trusted,
+        )
         if settings.calls is not None and len(choice.candidates) > settings.calls - self.calls:
             kept = random.permutation(len(choice.candidates))[: settings.calls - self.calls]
             kept = np.sort(kept)
@@ -270,9 +279,9 @@ class Calibration:
         """Put what is known of the labels after a round into its row."""
         labels = self.cache.hard()
         found = quality(labels, self._truth, self._known, self.entries.count)
-        return dataclasses.replace(row, signal=self._signal(labels), quality=found)
+        return dataclasses.replace(row, signal=self._heard().signal(labels), quality=found)
 
-    def _signal(self, labels: Bools) -> float:
+    def _heard(self) -> Witnesses:
         if self._witnesses is None:
             self._witnesses = Witnesses(
                 self.entries.vectors,
@@ -281,7 +290,7 @@ class Calibration:
                 self.cache.answers(0) > 0,
                 self.settings.stopping or Rule(),
             )
-        return self._witnesses.signal(labels)
+        return self._witnesses
 
     def _by_group(self, asked: npt.NDArray[np.int64], before: Bools) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {}

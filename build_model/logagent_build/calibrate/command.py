@@ -4,7 +4,8 @@
                                                              tables.md, course.svg
 
 Guarantees: whatever stops it, the same command goes on, here or on another machine the folder was
-moved to; outputs are written after every round, each replaced whole. A file is taken as labelled
+moved to; outputs are written after every round (the picture after
+the last), each replaced whole. A file is taken as labelled
 lines if each of its rows is one; their labels are the truth that the record compares with, and
 nothing else reads them.
 """
@@ -111,6 +112,9 @@ def run(
             finished(made.rounds[-1])
         while not made.done():
             finished(made.round(ask))
+        note = model if model.startswith("simulated") else ""
+        picture = course_plot(made.rounds, made.best, note)
+        files.replace(request.out / "course.svg", picture.encode())
         return _write(request, made, model, prompts, account)
 
 
@@ -118,6 +122,9 @@ def _gather(request: Request, encode: Encode, say: Callable[[str], None]) -> Non
     """Read the logs, and keep what is labelled."""
     if not request.logs:
         raise ConfigError(f"{request.out}: holds no calibration yet; give log files")
+    for path in request.logs:
+        if path.is_dir() and request.out.absolute().is_relative_to(path.absolute()):
+            raise ConfigError(f"{request.out}: is inside {path}, whose files are read as logs")
     systems, labels = _systems(request, say)
     entries = Entries.of(systems, encode, request.settings.seed)
     truth, known = [], []
@@ -242,11 +249,10 @@ def _write(
 ) -> dict[str, Any]:
     """Write the outputs; return the record."""
     account.refresh()
-    simulation = model.startswith("simulated")
     taken = made.best
     record = {
         "model": model,
-        "simulation": simulation,
+        "simulation": model.startswith("simulated"),
         "prompts": prompts.record(),
         "settings": dataclasses.asdict(made.settings),
         "initial": str(request.initial) if request.initial else None,
@@ -266,11 +272,9 @@ def _write(
             "dollars": account.dollars,
         },
     }
-    note = model if simulation else ""
     out = request.out
     files.replace(out / "labels.tsv", "".join(_rows(made)).encode(), mode=0o600)
     files.replace(out / "tables.md", markdown(made.rounds, taken, model).encode())
-    files.replace(out / "course.svg", course_plot(made.rounds, taken, note).encode())
     files.replace(out / "record.json", (json.dumps(record, indent=1) + "\n").encode())
     return record
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 __all__ = ["nearest"]
 
 _ELSEWHERE = 4.0  # more than any difference of two inner products of unit vectors
-_BLOCK = 512  # candidates at a time: bounds the memory for their products
+_CELLS = 1 << 22  # products held at a time: 32 MB each of a few arrays
 
 
 def nearest(
@@ -40,13 +40,14 @@ def nearest(
     if not size:
         return found
     table = vectors[among].astype(np.float64)
-    for start in range(0, len(wanted), _BLOCK):
-        some = wanted[start : start + _BLOCK]
+    block = max(1, _CELLS // len(among))
+    for start in range(0, len(wanted), block):
+        some = wanted[start : start + block]
         near = vectors[some].astype(np.float64) @ table.T  # (b, m)
         near -= _ELSEWHERE * (domain[some][:, None] != domain[among][None, :])
         near[some[:, None] == among[None, :]] = -np.inf
         order = np.argsort(-near, axis=1, kind="stable")[:, :size]
         rows = among[order]
         rows[np.take_along_axis(near, order, axis=1) == -np.inf] = -1
-        found[start : start + _BLOCK] = rows
+        found[start : start + block] = rows
     return found

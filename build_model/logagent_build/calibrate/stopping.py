@@ -35,7 +35,7 @@ __all__ = ["Rule", "Witnesses"]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-_BLOCK = 512  # entries at a time: bounds the memory for their products with all others
+_CELLS = 1 << 22  # kernel values held at a time: 32 MB each of a few arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,9 @@ class Witnesses:
         said = witness * initial
         mean = said.sum() / max(1.0, float(witness.sum()))
         chance = np.empty(len(vectors))
-        for start in range(0, len(vectors), _BLOCK):
-            rows = slice(start, start + _BLOCK)
+        block = max(1, _CELLS // len(vectors))
+        for start in range(0, len(vectors), block):
+            rows = slice(start, start + block)
             near = vectors[rows] @ vectors.T  # (b, n)
             kernel = np.exp((near.astype(np.float64) - 1.0) / rule.width)
             kernel *= np.where(domain[rows][:, None] == domain[None, :], 1.0, rule.elsewhere)
@@ -106,6 +107,14 @@ class Witnesses:
             chance[rows] = (rule.prior * mean + kernel @ said) / (rule.prior + kernel @ witness)
         chance = np.clip(chance, 1.0 - rule.surest, rule.surest)
         self._weight = np.log(chance / (1.0 - chance))
+
+    def agree(self, labels: Bools) -> Bools:
+        """Return which labels the witnesses of an entry share: bool (n,).
+
+        Args:
+            labels: rounded, bool (n,).
+        """
+        return (self._weight > 0) == labels
 
     def signal(self, labels: Bools) -> float:
         """Return S of the labels after a round: 0 for the initial ones.

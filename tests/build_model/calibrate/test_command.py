@@ -15,7 +15,7 @@ pytest.importorskip("openai", reason="calibration needs the [build] extra")
 from logagent.errors import ConfigError, StateError
 from logagent_build.annotate.choice import Choice
 from logagent_build.annotate.errors import WaitForResponses
-from logagent_build.calibrate import state
+from logagent_build.calibrate import command, state
 from logagent_build.calibrate.calibration import Settings
 from logagent_build.calibrate.candidates import Portions
 from logagent_build.calibrate.command import Request, run
@@ -24,8 +24,8 @@ from logagent_build.calibrate.verifier import Verifying
 from ..annotate.server import Model, serving
 
 FEW = Verifying(hidden=(16,), startup_epochs=2, batch=20, learning_rate=4e-3)
-WORDS = ("disk", "fan", "link", "user", "cache", "queue", "clock", "route", "mail", "job")
-STATES = ("fail", "started", "ready", "idle", "closed", "opened", "synced", "renewed")
+WORDS = ("disk", "fan", "link", "clock", "mail", "job")
+STATES = ("fail", "started", "idle", "closed")
 
 
 def encode(texts):
@@ -66,7 +66,7 @@ def logs(folder: Path) -> list[Path]:
 
 
 def settings(**changed) -> Settings:
-    return Settings(**({"rounds": 3, "verifying": FEW, "portions": Portions(fewest=3)} | changed))
+    return Settings(**({"rounds": 3, "verifying": FEW, "portions": Portions(fewest=2)} | changed))
 
 
 def request(folder: Path, who: str, given=(), responses=(), **changed) -> Request:
@@ -101,6 +101,12 @@ def answered(requests: Path, model: Model, to: Path) -> None:
     to.write_text("\n".join(rows) + "\n")
 
 
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch) -> None:
+    """They take longer than all the rest; the online run draws its own."""
+    monkeypatch.setattr(command, "course_plot", lambda *_args: "<svg/>")
+
+
 @pytest.fixture(scope="module")
 def online(tmp_path_factory):
     """A calibration asked over HTTP, and copies of its folder after every round."""
@@ -126,13 +132,13 @@ def labels(out: Path) -> bytes:
 def test_an_online_run_writes_labels_tables_and_a_picture(online) -> None:
     _, out, record, _, asked = online
 
-    assert record["templates"] == 160
+    assert record["templates"] == 48
     assert len(record["rounds"]) == 4
     assert max(asked.values()) == 1
     assert b"<svg" in (out / "course.svg").read_bytes()
     assert "| induce |" in (out / "tables.md").read_text()
     assert json.loads((out / "record.json").read_text())["finished"]
-    assert labels(out).count(b"\n") == 161
+    assert labels(out).count(b"\n") == 49
     for name in ("labels.tsv", state.ENTRIES, state.STATE):
         assert (out / name).stat().st_mode & 0o77 == 0
 
@@ -172,59 +178,66 @@ def test_batch_files_give_the_same_labels_bit_for_bit(online, tmp_path: Path) ->
 def test_whatever_round_it_was_killed_after_it_ends_with_the_same_labels(
     online, tmp_path: Path
 ) -> None:
+    """State files are replaced whole: killed at any moment leaves one of these folders."""
     _, out, _, copies, _ = online
     assert len(copies) == 4
-    with serving(Unsure()) as server:
-        for number, copy in enumerate(copies):
-            folder = shutil.copytree(copy, tmp_path / str(number))
-            (folder / "labels.tsv").unlink(missing_ok=True)
-            calibrate(folder, server.url)
-            assert labels(folder) == labels(out)
+    for number, copy in enumerate(copies):
+        folder = shutil.copytree(copy, tmp_path / str(number))
+        (folder / "labels.tsv").unlink(missing_ok=True)
+        calibrate(folder, f"recorded:{out / 'replies.sqlite'}")
+        assert labels(folder) == labels(out)
 
 
 def test_a_verifier_that_goes_on_is_part_of_the_folder(tmp_path: Path) -> None:
-    given = logs(tmp_path)
+    given, who = simulation(tmp_path)
     carry = {"carry_on": True, "stopping": None}
-    with serving(Unsure()) as server:
-        calibrate(tmp_path / "whole", server.url, given, settings=carry)
-        calls = json.loads((tmp_path / "whole/record.json").read_text())["rounds"][1]["asked"]
-        calibrate(tmp_path / "parts", server.url, given, settings=carry | {"calls": calls})
-        part = json.loads((tmp_path / "parts/record.json").read_text())
-        calibrate(tmp_path / "parts", server.url, settings=carry)
+    calibrate(tmp_path / "whole", who, given, settings=carry)
+    calls = json.loads((tmp_path / "whole/record.json").read_text())["rounds"][1]["asked"]
+    calibrate(tmp_path / "parts", who, given, settings=carry | {"calls": calls})
+    part = json.loads((tmp_path / "parts/record.json").read_text())
+    calibrate(tmp_path / "parts", who, settings=carry)
 
     assert part["calls"] == calls
     assert labels(tmp_path / "parts") == labels(tmp_path / "whole")
 
 
-def test_labelled_lines_are_the_truth_of_the_record(tmp_path: Path) -> None:
-    (tmp_path / "known.tsv").write_text(
-        "".join(f"{int(s == 'fail')}\t{word} {s}\n" for word in WORDS for s in STATES)
-    )
-    who = f"simulated:{tmp_path / 'known.tsv'},normal=0.2,anomalous=0.2,template=0,evidence=0.9"
+def simulation(folder: Path) -> tuple[list[Path], str]:
+    path = folder / "known.tsv"
+    path.write_text("".join(f"{int(s == 'fail')}\t{w} {s}\n" for w in WORDS for s in STATES))
+    return [path], f"simulated:{path},normal=0.2,anomalous=0.2,template=0,evidence=0.9"
 
-    record = calibrate(tmp_path / "out", who, [tmp_path / "known.tsv"])
+
+def test_labelled_lines_are_the_truth_of_the_record(tmp_path: Path) -> None:
+    given, who = simulation(tmp_path)
+
+    record = calibrate(tmp_path / "out", who, given)
 
     assert record["simulation"]
-    assert record["rounds"][-1]["quality"]["f1"] > record["rounds"][0]["quality"]["f1"]
+    assert 0.5 < record["rounds"][0]["quality"]["f1"] < 1
     assert "simulated" in (tmp_path / "out/tables.md").read_text()
-    assert "simulated" in (tmp_path / "out/course.svg").read_text()
 
 
 def test_a_table_of_labels_is_begun_with(tmp_path: Path) -> None:
     given = logs(tmp_path)
-    rows = [f"{int('fail' in line)}\tagreed\t{line}" for p in given for line in p.read_text().split("\n") if line]  # fmt: skip  # noqa: E501
-    (tmp_path / "labels.tsv").write_text("label\thow\tline\n" + "\n".join(rows) + "\n")
-    with serving() as server:
-        record = calibrate(
-            tmp_path / "out",
-            server.url,
-            given,
-            initial=tmp_path / "labels.tsv",
-            settings={"rounds": 0},
-        )
-        assert not server.asked
+    lines = [line for path in given for line in path.read_text().splitlines()]
+    rows = [f"{int('fail' in line)}\tagreed\t{line}\n" for line in lines]
+    (tmp_path / "labels.tsv").write_text("label\thow\tline\n" + "".join(rows))
+    who = f"batch:{tmp_path / 'requests.jsonl'}"
+    none, initial = {"rounds": 0}, tmp_path / "labels.tsv"
 
-    assert record["anomalous"] == 20
+    record = calibrate(tmp_path / "out", who, given, initial=initial, settings=none)
+
+    assert record["anomalous"] == 12
+    assert not (tmp_path / "requests.jsonl").exists()
+
+
+def test_an_estimate_asks_nothing(tmp_path: Path) -> None:
+    asked = request(tmp_path / "out", f"batch:{tmp_path / 'requests.jsonl'}", logs(tmp_path))
+
+    said = run(asked, told, told, encode=encode, only_estimate=True)
+
+    assert said["estimate"]["requests"] == 48
+    assert not (tmp_path / "requests.jsonl").exists()
 
 
 def test_other_lines_other_options_and_no_folder_are_refused(online, tmp_path: Path) -> None:
@@ -239,16 +252,8 @@ def test_other_lines_other_options_and_no_folder_are_refused(online, tmp_path: P
         calibrate(folder, "http://127.0.0.1:1/v1", settings={"seed": 1})
     with pytest.raises(ConfigError, match="give log files"):
         calibrate(tmp_path / "empty", "http://127.0.0.1:1/v1")
+    with pytest.raises(ConfigError, match="whose files are read as logs"):
+        calibrate(tmp_path / "empty", "http://127.0.0.1:1/v1", [tmp_path])
     (folder / state.STATE).write_bytes(b"x")
     with pytest.raises(StateError, match=r"calibration\.msgpack"):
         calibrate(folder, "http://127.0.0.1:1/v1", given)
-
-
-def test_an_estimate_asks_nothing(tmp_path: Path) -> None:
-    given = logs(tmp_path)
-    with serving() as server:
-        asked = request(tmp_path / "out", server.url, given)
-        said = run(asked, told, told, encode=encode, only_estimate=True)
-        assert not server.asked
-
-    assert said["estimate"]["requests"] == 160
