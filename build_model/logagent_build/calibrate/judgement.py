@@ -100,16 +100,23 @@ class Judgement:
 
     def queries(self, asked: Sequence[Question]) -> list[Query]:
         """Put questions into words."""
-        return [
-            query(
-                self._entries,
-                each.entry,
-                each.kind,
-                int(self._asked[each.entry, KINDS.index(each.kind)]),
-                self._support,
+        before = self._asked.copy()
+        made = []
+        for each in asked:
+            number = before[each.entry]
+            kind = KINDS.index(each.kind)
+            made.append(
+                query(
+                    self._entries,
+                    each.entry,
+                    each.kind,
+                    int(number.sum()),
+                    int(number[kind]),
+                    self._support,
+                )
             )
-            for each in asked
-        ]
+            number[kind] += 1
+        return made
 
     def hear(self, asked: Sequence[Question], said: Sequence[bool | None]) -> None:
         """Take in what was answered to the questions; None is no answer, and no vote."""
@@ -128,7 +135,7 @@ class Judgement:
             most: questions wanted.
         """
         count = self._entries.count.astype(np.float64)
-        heard = self._tally.any(axis=(1, 2))
+        heard: Bools = self._tally.sum(axis=(1, 2)) > 0
         heard[self._people] = True
         likely = heard & (self.wrong < _SURE)
         self._support = Support.of(self._entries, likely, self.soft > 0.5)
@@ -166,12 +173,11 @@ class Judgement:
         return found
 
     def _askable(self, support: Support) -> Bools:
-        found: Bools = np.zeros(self._asked.shape, np.bool_)
-        np.less(self._asked, self._most[:, None], out=found)
+        found: Bools = np.less(self._asked, self._most[:, None])
         normal, anomalous = support.normal.shape[1] > 0, support.anomalous.shape[1] > 0
-        allowed = {"refine": ~self._alone, "induce": normal and anomalous, "filter": normal}
-        for number, kind in enumerate(KINDS):
-            found[:, number] &= allowed.get(kind, True)
+        found[:, KINDS.index("refine")] &= ~self._alone
+        found[:, KINDS.index("induce")] &= normal and anomalous
+        found[:, KINDS.index("filter")] &= normal
         found[self._people] = False
         return found
 

@@ -71,9 +71,9 @@ _SLOPE = 1.7  # a logistic curve with this slope is nearly the normal distributi
 _LAPSE = 0.02  # share of entries that are unlike their neighbours, however many agree
 _SLOPES = 20.0  # weight of the prior of the curve
 _STEPS = 6  # of expectation maximisation: each fit begins where the one before ended
-_DIFFICULTIES = (0.0, 0.7, 1.4, 2.1)  # logits
+_DIFFICULTIES = (0.0, 0.7, 1.4, 2.1, 3.0, 4.0)  # logits
 _DIFFICULTY = 0.7  # before anything is known
-_DIFFICULTIES_PRIOR = 2.0
+_DIFFICULTIES_PRIOR = 1.0
 NODES: Reals = np.sqrt(2) * np.polynomial.hermite.hermgauss(5)[0]
 """Difficulties, in standard deviations, that stand for a normal distribution of them."""
 LOG_WEIGHTS: Reals = np.log(np.polynomial.hermite.hermgauss(5)[1] / np.sqrt(np.pi))
@@ -156,7 +156,9 @@ def fit(tally: Tally, predicted: Predicted, before: Reliance) -> Reliance:
     patterns, of = patterns_of(tally[asked])
     standard = predicted.mean[asked] / np.sqrt(predicted.variance[asked])
     best = (-np.inf, before)
-    for difficulty in _DIFFICULTIES:
+    # Difficulty changes little from one round to the next: only the nearest are tried.
+    at = _DIFFICULTIES.index(before.difficulty)
+    for difficulty in _DIFFICULTIES[max(0, at - 1) : at + 2]:
         found = replace(before, difficulty=difficulty)
         for step in range(_STEPS):
             joint = likelihood(patterns, found)
@@ -295,7 +297,6 @@ def _soft(odds: Reals) -> Reals:
 
 
 def _sum_log(values: Reals, axis: int) -> Reals:
-    from scipy.special import logsumexp  # noqa: PLC0415  # slow to import
-
-    found: Reals = logsumexp(values, axis=axis)
+    """Return the logarithm of a sum of exponentials."""
+    found: Reals = np.logaddexp.reduce(values, axis=axis)
     return found

@@ -57,27 +57,31 @@ class Support:
         return cls(normal, other, how_other > how_normal)
 
 
-def query(entries: Entries, entry: int, kind: str, before: int, support: Support | None) -> Query:
+def query(
+    entries: Entries, entry: int, kind: str, before: int, of_kind: int, support: Support | None
+) -> Query:
     """Return the next question of a kind about an entry.
 
-    Each text of the entry comes once, then all of them again as further samples. Around which
-    lines is known for the first text only, so `refine` has that.
+    Each has another text of the entry, as long as there are any: how one line is read may not
+    change with the prompt. What stood around is known of the first text only, so ``refine`` has
+    that one, and the others begin with the second.
 
     Args:
         entries: all.
         entry: the one asked about.
         kind: see `queries.Query`.
-        before: questions of the kind asked about it.
+        before: questions asked about it.
+        of_kind: those of this kind.
         support: for examples; not needed for ``plain`` and ``refine``.
     """
-    sample, variant = divmod(before, len(entries.variants[entry]))
+    sample, variant = divmod(before + 1, len(entries.variants[entry]))
     line = shown(entries.variants[entry][variant])
     if kind == "plain":
         return Query(line, sample=sample)
     if kind == "refine":
         first = entries.variants[entry][0]
         around = (*entries.before[entry], first, *entries.after[entry])
-        return Query(shown(first), "refine", sequence=tuple(map(shown, around)), sample=before)
+        return Query(shown(first), "refine", sequence=tuple(map(shown, around)), sample=of_kind)
     if support is None:
         raise ValueError(f"{kind} needs examples")
     examples = _shown(entries, support.normal[entry], anomalous=False)
