@@ -13,9 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,6 +35,7 @@ from logagent_build.export import write
 from logagent_build.folder import card, labelling, reading, report, training
 from logagent_build.folder.annotators import Spending, asker
 from logagent_build.folder.pooled import MOST_ENTRIES, entries_of
+from logagent_build.folder.record import record_of
 from logagent_build.folder.stages import Finished, RunFolder, digest, file_digest
 from logagent_build.folder.strategies import STRATEGIES, Plan, default_calls
 from logagent_build.folder.systems import System, find_systems
@@ -137,7 +135,13 @@ class _Build:
         labelled = self._timed("label", lambda: self._label(read, entries))
         trained = self._timed("train", lambda: self._train(labelled, entries))
         verified = self._timed("verify", lambda: self._verify(trained, entries))
-        record = self._record(read, labelled, trained, verified, began)
+        record = record_of(
+            run,
+            request.out.stem,
+            {"seed": request.seed, "base": request.training.base},
+            {"read": read, "label": labelled, "train": trained, "verify": verified},
+            self._seconds | {"all": round(time.monotonic() - began, 1)},
+        )
         labels = labelling.stored(run)
         files.replace(run / "record.json", _json(record), mode=0o600)
         files.replace(run / "model-card.md", card.card(record).encode(), mode=0o600)
@@ -310,36 +314,6 @@ class _Build:
         refuse(seen, run / "verified.json")
         return run.finish("verify", inputs, ["verified.json"], seen.as_dict())
 
-    def _record(
-        self,
-        read: Finished,
-        labelled: Finished,
-        trained: Finished,
-        verified: Finished,
-        began: float,
-    ) -> dict[str, Any]:
-        request, bundle = self._request, self._run / "trained.bundle"
-        return {
-            "command": "logagent-build build",
-            "bundle": {
-                "name": request.out.stem,
-                "bytes": bundle.stat().st_size,
-                "sha256": file_digest(bundle),
-            },
-            "simulation": labelled.facts["simulation"],
-            "seed": request.seed,
-            "base": request.training.base,
-            "read": read.facts,
-            "label": labelled.facts | {"labels_sha256": file_digest(self._run / "labels.npz")},
-            "train": trained.facts,
-            "verify": verified.facts,
-            "this_run": {
-                "seconds": self._seconds | {"all": round(time.monotonic() - began, 1)},
-                "peak_rss_mib": _peak_mib(),
-                "python": sys.version.split()[0],
-            },
-        }
-
 
 def _known_labels(who: str) -> str | None:
     """Return the hash of the file of labels that an annotator goes by."""
@@ -348,15 +322,6 @@ def _known_labels(who: str) -> str | None:
         return None
     path = Path(rest.split(",")[0] if kind == "simulated" else rest)
     return file_digest(path) if path.is_file() else None
-
-
-def _peak_mib() -> float:
-    """Return the largest resident size of this process and of its finished children [MiB]."""
-    sizes = (
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return round(max(sizes) / 1024, 1) if os.name == "posix" else 0.0
 
 
 def _json(value: dict[str, Any]) -> bytes:
