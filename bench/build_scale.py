@@ -82,7 +82,7 @@ def everything(folder: Path, work: Path, jobs: int) -> dict[str, Any]:
     shutil.rmtree(f"{out}.run", ignore_errors=True)
     began = time.monotonic()
     process = start(folder, out, "--jobs", str(jobs))
-    peak, peaks = 0, dict.fromkeys(STAGES, 0)
+    peak, peaks = 0, dict.fromkeys((*STAGES, "after"), 0)
     while process.poll() is None:
         size = resident(process.pid)
         peak = max(peak, size)
@@ -115,7 +115,7 @@ def everything(folder: Path, work: Path, jobs: int) -> dict[str, Any]:
 
 def stage_of(run: Path) -> str:
     """Return the stage that a build is in."""
-    return next((name for name in STAGES if not (run / f"{name}.json").exists()), STAGES[-1])
+    return next((name for name in STAGES if not (run / f"{name}.json").exists()), "after")
 
 
 def reduction(read: dict[str, Any]) -> dict[str, Any]:
@@ -161,17 +161,18 @@ def kills(folder: Path, work: Path, count: int, seed: int) -> dict[str, Any]:
     whole = time.monotonic() - began
     if process.returncode:
         raise BenchError(f"the build ended with {process.returncode}")
-    times = [reached[name] for name in STAGES] + [whole]
+    times = [reached[name] for name in STAGES] + [reached.get("after", whole)]
     lasting = {name: times[at + 1] - times[at] for at, name in enumerate(STAGES)}
     rng = random.Random(seed)
     killed: list[dict[str, Any]] = []
+    places = (*STAGES, "after")
     for number in range(count):
         wanted = STAGES[number * len(STAGES) // count]
         process = start(folder, shaken, *options)
         run = Path(f"{shaken}.run")
-        while process.poll() is None and STAGES.index(stage_of(run)) < STAGES.index(wanted):
+        while process.poll() is None and places.index(stage_of(run)) < places.index(wanted):
             time.sleep(0.02)
-        time.sleep(rng.uniform(0.1, 0.6) * lasting[wanted])
+        time.sleep(rng.uniform(0.05, 0.35) * lasting[wanted])
         ended = process.poll() is not None
         if not ended:
             os.killpg(process.pid, signal.SIGKILL)

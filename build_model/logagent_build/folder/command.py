@@ -34,10 +34,10 @@ from logagent_build.calibrate.entries import Entries
 from logagent_build.export import write
 from logagent_build.folder import card, labelling, reading, report, training
 from logagent_build.folder.annotators import Spending, asker
-from logagent_build.folder.pooled import MOST_ENTRIES, entries_of
+from logagent_build.folder.pooled import MOST_ENTRIES, entries_of, with_vectors
 from logagent_build.folder.record import record_of
 from logagent_build.folder.stages import Finished, RunFolder, digest, file_digest
-from logagent_build.folder.strategies import STRATEGIES, Plan, default_calls
+from logagent_build.folder.strategies import STRATEGIES, WITHOUT_VECTORS, Plan, default_calls
 from logagent_build.folder.systems import System, find_systems
 from logagent_build.folder.verification import refuse, verify
 
@@ -129,7 +129,7 @@ class _Build:
         """Do what is not done, and return the record."""
         request, run = self._request, self._run
         read = self._timed("read", self._read)
-        entries = self._timed("embed", lambda: self._entries(read))
+        entries = self._entries(read)
         if request.only_estimate:
             return self._estimate(entries)
         labelled = self._timed("label", lambda: self._label(read, entries))
@@ -173,14 +173,7 @@ class _Build:
             (row["name"], reading.load(self._run, number))
             for number, row in enumerate(read.facts["systems"])
         ]
-        return entries_of(
-            systems,
-            self._encode,
-            most=MOST_ENTRIES,
-            cache=self._run / "vectors",
-            seed=self._request.seed,
-            progress=lambda done: self._progress("embed", done),
-        )
+        return entries_of(systems, most=MOST_ENTRIES)
 
     def _estimate(self, entries: Entries) -> dict[str, Any]:
         """Return what labelling may cost: of as many lines, evidence and doubts not counted."""
@@ -227,6 +220,8 @@ class _Build:
         if (finished := self._run.done("label", inputs)) is not None:
             self._progress("labels", 1.0)
             return finished
+        if request.strategy not in WITHOUT_VECTORS:
+            entries = self._timed("embed", lambda: self._with_vectors(entries))
         with asker(request.choice, request.prompt, spending=self._spending, say=self._say) as who:
             if who.simulation:
                 self._say(f"label: a simulation answers, no model ({who.name})")
@@ -251,6 +246,15 @@ class _Build:
             f"{facts['expected_wrong_lines']:,.0f} lines expected to be labelled wrong"
         )
         return labelled
+
+    def _with_vectors(self, entries: Entries) -> Entries:
+        return with_vectors(
+            entries,
+            self._encode,
+            cache=self._run / "vectors",
+            seed=self._request.seed,
+            progress=lambda done: self._progress("embed", done),
+        )
 
     def _train(self, labelled: Finished, entries: Entries) -> Finished:
         request, run = self._request, self._run

@@ -7,6 +7,7 @@ that a run that was killed loses one piece of them.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from logagent_build.alpha.pool import Pool
 from logagent_build.calibrate.entries import Entries
 from logagent_build.folder.table import Kept, chosen
 
-__all__ = ["MOST_ENTRIES", "entries_of", "pool_of", "shares"]
+__all__ = ["MOST_ENTRIES", "entries_of", "pool_of", "shares", "with_vectors"]
 
 MOST_ENTRIES = 30_000
 """Of all systems. Each has a sentence vector, 100 to 200 of which are made in a second, and is
@@ -36,24 +37,12 @@ def shares(counts: Sequence[int], most: int) -> list[int]:
     return given
 
 
-def entries_of(
-    systems: Sequence[tuple[str, list[Kept]]],
-    encode: Encode,
-    *,
-    most: int = MOST_ENTRIES,
-    cache: Path | None = None,
-    seed: int = 0,
-    progress: Callable[[float], None] = lambda _done: None,
-) -> Entries:
-    """Return the entries of systems that have templates.
+def entries_of(systems: Sequence[tuple[str, list[Kept]]], *, most: int = MOST_ENTRIES) -> Entries:
+    """Return the entries of systems that have templates, without vectors.
 
     Args:
         systems: name and templates of each.
-        encode: the sentence encoder.
         most: entries in all.
-        cache: folder that keeps sentence vectors.
-        seed: of the reduction of words.
-        progress: told the share of the vectors that are there.
 
     Raises:
         ValueError: there are no templates.
@@ -67,17 +56,38 @@ def entries_of(
         for (_, kept), places in zip(there, given, strict=True)
     ]
     every = [each for kept in picked for each in kept]
-    templates = [each.template for each in every]
     return Entries(
-        templates,
+        [each.template for each in every],
         np.repeat(np.arange(len(there)), [len(kept) for kept in picked]),
         [name for name, _ in there],
         [tuple(each.variants) for each in every],
         [tuple(each.before) for each in every],
         [tuple(each.after) for each in every],
         np.array([each.count for each in every], np.int64),
-        with_words(_vectors(templates, encode, cache, progress), templates, seed),
+        np.zeros((len(every), 0), np.float32),
     )
+
+
+def with_vectors(
+    entries: Entries,
+    encode: Encode,
+    *,
+    cache: Path | None = None,
+    seed: int = 0,
+    progress: Callable[[float], None] = lambda _done: None,
+) -> Entries:
+    """Return entries with their vectors, for strategies that go by likeness.
+
+    Args:
+        entries: without.
+        encode: the sentence encoder.
+        cache: folder that keeps sentence vectors.
+        seed: of the reduction of words.
+        progress: told the share of the vectors that are there.
+    """
+    templates = entries.templates
+    vectors = with_words(_vectors(templates, encode, cache, progress), templates, seed)
+    return dataclasses.replace(entries, vectors=vectors)
 
 
 def _vectors(

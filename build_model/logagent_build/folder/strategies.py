@@ -33,7 +33,7 @@ from logagent_build.calibrate.queries import AskQueries, Query
 from logagent_build.folder.annotators import Asker
 from logagent_build.folder.pooled import pool_of
 
-__all__ = ["STRATEGIES", "Labels", "Plan", "default_calls", "label_entries"]
+__all__ = ["STRATEGIES", "WITHOUT_VECTORS", "Labels", "Plan", "default_calls", "label_entries"]
 
 _UNKNOWN = 0.5  # probability of being wrong where nobody answered
 _ONE_SHOT_WRONG = 0.1  # of a single answer: the order of what is reported of good models on logs
@@ -249,3 +249,6 @@ STRATEGIES: dict[str, Strategy] = {
     "one-shot": _one_shot,
 }
 """By name."""
+
+WITHOUT_VECTORS = frozenset(["one-shot"])
+"""Strategies that do not look at `Entries.vectors`."""

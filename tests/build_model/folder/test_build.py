@@ -151,9 +151,11 @@ def test_a_training_that_is_stopped_goes_on_with_the_folds_it_has(
 
 
 @pytest.mark.slow
-def test_a_batch_file_goes_out_and_its_responses_come_in(logs: Path) -> None:
+def test_a_batch_file_goes_out_and_its_responses_come_in(
+    logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Exit code 75 until every answer is there; corrections win over them."""
-    folder = logs.parent
+    folder, real = logs.parent, command.with_vectors
     requests, answers = folder / "req.jsonl", folder / "res.jsonl"
     key = template_key(b"one cache warm #")
     corrections = {"format": FORMAT, "labels": [{"template": key, "label": 1}]}
@@ -161,10 +163,12 @@ def test_a_batch_file_goes_out_and_its_responses_come_in(logs: Path) -> None:
     answers.touch()
     (folder / "prices.toml").write_text("[m]\ninput = 1\noutput = 2\n")
     prices = f"--prices={folder / 'prices.toml'}"
+    monkeypatch.setattr(command, "with_vectors", lambda *_: pytest.fail("no vectors are needed"))
     done = build(logs, "--estimate", "--model=m", prices, who=f"batch:{requests}")
     assert 0 == done.exit_code, done.output
     assert 0 < json.loads(done.stdout)["estimate"]["dollars"] < 1
     assert not requests.exists()
+    monkeypatch.setattr(command, "with_vectors", real)
     waits = 0
     for _ in range(25):
         done = build(

@@ -14,7 +14,7 @@ from logagent_build.alpha.corrections import template_key
 from logagent_build.annotate.choice import Choice
 from logagent_build.calibrate.entries import Entries
 from logagent_build.folder.annotators import asker
-from logagent_build.folder.pooled import entries_of, pool_of, shares
+from logagent_build.folder.pooled import entries_of, pool_of, shares, with_vectors
 from logagent_build.folder.strategies import STRATEGIES, Plan, default_calls, label_entries
 from logagent_build.folder.table import kept_of
 
@@ -138,7 +138,8 @@ def test_small_systems_keep_all_their_templates() -> None:
 
 def test_entries_are_those_of_the_systems_that_have_any_within_the_bound() -> None:
     rows = [kept_of([b"t %d" % at, at + 1, [b"l %d" % at], [], [], 0]) for at in range(9)]
-    made = entries_of([("empty", []), ("a", rows[:2]), ("b", rows[2:])], encode, most=6)
+    bare = entries_of([("empty", []), ("a", rows[:2]), ("b", rows[2:])], most=6)
+    made = with_vectors(bare, encode)
     pool = pool_of(made)
 
     assert ["a", "b"] == made.names
@@ -147,3 +148,5 @@ def test_entries_are_those_of_the_systems_that_have_any_within_the_bound() -> No
     assert made.templates == pool.templates
     assert made.lines == [pool.lines[at] for at in pool.first]
     assert (made.count == pool.count).all()
+    assert 0 == bare.vectors.shape[1] < made.vectors.shape[1]
+    assert np.allclose(np.linalg.norm(made.vectors, axis=1), 1)
