@@ -184,6 +184,9 @@ def held_out(
     for number, fold in enumerate(folds(len(domains), count, seed)):
         train, test = leave_out(domains, fold, kin=kin)
         train = [domain for domain in train if train_on(domain)]
+        if not train:
+            left = ", ".join(domain.name for domain in test)
+            raise ValueError(f"nothing is left to train on without {left} and their kin")
         test_pairs = list(pair_list[number::count])
         seen = {template for domain in test for template in domain.templates}
         seen |= {template for pair in test_pairs for template in pair}

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,7 @@ def run(
     own = (request.run_folder, request.out)
     with RunFolder.opened(request.run_folder) as folder:
         systems = find_systems(request.folder, request.systems, without=own, say=say)
+        _check_kin(systems, request.paths.corpora)
         build = _Build(request, folder, systems, progress, spending, say, encode or MiniLM())
         return build.all(began)
 
@@ -317,6 +318,15 @@ class _Build:
         files.replace(run / "verified.json", _json(seen.as_dict()), mode=0o600)
         refuse(seen, run / "verified.json")
         return run.finish("verify", inputs, ["verified.json"], seen.as_dict())
+
+
+def _check_kin(systems: Sequence[System], corpora: Path) -> None:
+    known = {each.name for each in systems} | {path.stem for path in corpora.glob("*.t[sx][vt]")}
+    for system in systems:
+        if unknown := sorted(system.kin - known):
+            raise ConfigError(
+                f"[kin] {system.name}: {printable(unknown[0])} is no system, shipped or yours"
+            )
 
 
 def _known_labels(who: str) -> str | None:

@@ -247,6 +247,31 @@ def test_too_few_systems_for_training_alone_is_told(logs: Path) -> None:
     assert "at least 4 systems" in done.stderr
 
 
+@pytest.mark.slow
+def test_kin_are_left_out_together(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they share flatters no figure; and a name that is none is told before anything."""
+    mapping = logs.parent / "m.toml"
+    systems = "".join(f'"{name}/*" = "{name}"\n' for name in SYSTEMS)
+    mapping.write_text(f'[systems]\n{systems}[kin]\none = ["thre"]\n')
+    done = build(logs, f"--systems={mapping}")
+    assert 7 == done.exit_code
+    assert "thre is no system" in done.stderr
+
+    mapping.write_text(f'[systems]\n{systems}[kin]\none = ["three"]\n')
+    real, seen = evaluate.fit, []
+
+    def fit(config: Any, language: Any, train: Any, *args: Any, **more: Any) -> Any:
+        seen.append({domain.name for domain in train})
+        return real(config, language, train, *args, **more)
+
+    monkeypatch.setattr(evaluate, "fit", fit)
+    done = build(logs, f"--systems={mapping}")
+    assert 0 == done.exit_code, done.output
+    assert 3 == len(seen)
+    assert all(("one" in names) == ("three" in names) for names in seen)
+    assert "left out together" in record_of(logs)["train"]["held_out"]["rule"]
+
+
 def test_two_builds_do_not_share_a_run_folder(logs: Path) -> None:
     with command.RunFolder.opened(logs.parent / "my.bundle.run"):
         done = build(logs)
@@ -278,5 +303,6 @@ def test_a_system_named_as_a_shipped_one_keeps_apart_and_has_its_kin() -> None:
 
     assert ["nginx (own)", "mine"] == [each.name for each in found]
     assert [[b"a"], [b"c"]] == [each.templates for each in found]
-    assert [frozenset(), frozenset(["nginx"])] == [each.kin for each in found]
+    both = frozenset(["nginx", "nginx (own)"])
+    assert [frozenset(["nginx"]), both] == [each.kin for each in found]
     assert [[[1.0]], [[0.0]]] == [each.positive.tolist() for each in found]
