@@ -28,7 +28,7 @@ from logagent_build.alpha.corrections import read_review
 from logagent_build.alpha.embeddings import Encode, MiniLM
 from logagent_build.alpha.pool import shown
 from logagent_build.annotate import budget as money
-from logagent_build.annotate.choice import Choice
+from logagent_build.annotate.choice import Choice, own_files
 from logagent_build.calibrate.asking import Prompts
 from logagent_build.calibrate.entries import Entries
 from logagent_build.export import write
@@ -100,9 +100,11 @@ def run(
     began = time.monotonic()
     if request.strategy not in STRATEGIES:
         raise ConfigError(f"strategy {request.strategy!r} is none of {', '.join(STRATEGIES)}")
-    own = (request.run_folder, request.out)
+    without = (request.run_folder, request.out)
+    prompt = Path(request.prompt) if request.prompt.endswith(".toml") else None
+    own = own_files(request.choice, [request.out], [request.review, request.systems, prompt])
     with RunFolder.opened(request.run_folder) as folder:
-        systems = find_systems(request.folder, request.systems, without=own, say=say)
+        systems = find_systems(request.folder, request.systems, without=without, own=own.has, say=say)
         _check_kin(systems, request.paths.corpora)
         build = _Build(request, folder, systems, progress, spending, say, encode or MiniLM())
         return build.all(began)

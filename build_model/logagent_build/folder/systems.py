@@ -55,6 +55,7 @@ def find_systems(
     mapping: Path | None = None,
     *,
     without: Sequence[Path] = (),
+    own: Callable[[str], bool] = lambda _path: False,
     say: Callable[[str], None] = lambda _text: None,
 ) -> list[System]:
     """Return the systems of a folder, sorted by name.
@@ -63,6 +64,7 @@ def find_systems(
         folder: of logs.
         mapping: TOML, see the module; None: see there, too.
         without: files and folders of our own, which are no logs.
+        own: tells of further files whether they are our own.
         say: told of files that no pattern fits, and of what cannot be read.
 
     Raises:
@@ -71,14 +73,14 @@ def find_systems(
     """
     if not folder.is_dir():
         raise ConfigError(f"{printable(str(folder))}: no such folder")
-    own = [os.path.abspath(path) for path in without]
+    ours = [os.path.realpath(path) for path in without]
 
     def files(path: str) -> list[str]:
         found = []
         for each in expand([path]):
             if isinstance(each, SourceProblem):
                 say(printable(f"{each.source}: {each.message}"))
-            elif not any(_below(os.path.abspath(each), one) for one in own):
+            elif not own(each) and not any(_below(os.path.realpath(each), one) for one in ours):
                 found.append(each)
         return found
 

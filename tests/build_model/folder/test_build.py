@@ -272,6 +272,21 @@ def test_kin_are_left_out_together(logs: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "left out together" in record_of(logs)["train"]["held_out"]["rule"]
 
 
+def test_files_that_options_name_are_no_logs(logs: Path) -> None:
+    """Neither labels nor keys are read as lines, and asked about."""
+    (logs / "labels.tsv").write_bytes((logs.parent / "labels.tsv").read_bytes())
+    (logs / "key").write_text("sk-secret\n")
+    (logs / "my.bundle.record").write_text("ours\n")
+    done = build(
+        logs, "--estimate", f"--key-file={logs / 'key'}", out="logs/my.bundle",
+        who=f"labels:{logs / 'labels.tsv'}",
+    )  # fmt: skip
+
+    assert 0 == done.exit_code, done.output
+    read = json.loads((logs / "my.bundle.run" / "read.json").read_text())
+    assert sorted(SYSTEMS) == [row["name"] for row in read["facts"]["systems"]]
+
+
 def test_two_builds_do_not_share_a_run_folder(logs: Path) -> None:
     with command.RunFolder.opened(logs.parent / "my.bundle.run"):
         done = build(logs)
