@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -103,9 +104,13 @@ def run(
     without = (request.run_folder, request.out)
     prompt = Path(request.prompt) if request.prompt.endswith(".toml") else None
     own = own_files(request.choice, [request.out], [request.review, request.systems, prompt])
+    _check_output(request.out)
     with RunFolder.opened(request.run_folder) as folder:
         systems = find_systems(request.folder, request.systems, without=without, own=own.has, say=say)
         _check_kin(systems, request.paths.corpora)
+        if not (folder / "label.json").exists():  # nobody to ask is told before hours of reading
+            with asker(request.choice, request.prompt):
+                pass
         build = _Build(request, folder, systems, progress, spending, say, encode or MiniLM())
         return build.all(began)
 
@@ -150,7 +155,6 @@ class _Build:
         files.replace(run / "model-card.md", card.card(record).encode(), mode=0o600)
         page = report.page(record, entries, labels)
         files.replace(run / "report.html", page.encode(), mode=0o600)
-        request.out.parent.mkdir(parents=True, exist_ok=True)
         files.replace(request.out, (run / "trained.bundle").read_bytes())
         return record
 
@@ -320,6 +324,18 @@ class _Build:
         files.replace(run / "verified.json", _json(seen.as_dict()), mode=0o600)
         refuse(seen, run / "verified.json")
         return run.finish("verify", inputs, ["verified.json"], seen.as_dict())
+
+
+def _check_output(out: Path) -> None:
+    """Tell before all the work that the bundle could not be written."""
+    if out.is_dir():
+        raise ConfigError(f"{out}: is a folder; give the file that the bundle is written to")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"{out}: cannot be written: {error.strerror}") from None
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise OSError(f"{out}: cannot be written: its folder is read-only")
 
 
 def _check_kin(systems: Sequence[System], corpora: Path) -> None:

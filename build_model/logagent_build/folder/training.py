@@ -64,6 +64,10 @@ class Settings:
         """Check the ranges."""
         if self.base not in BASES:
             raise ConfigError(f"base {self.base!r} is none of {', '.join(BASES)}")
+        if self.folds < 0 or self.folds == 1:
+            raise ConfigError(f"{self.folds} folds: give at least 2, or 0 for one per system")
+        if self.seed < 0:
+            raise ConfigError(f"seed {self.seed}: give 0 or more")
 
 
 def domains_of(

@@ -231,11 +231,28 @@ def test_what_cannot_be_is_one_line(logs: Path) -> None:
         (["--base=half"], 7, "none of"),
         (["--strategy=one-shot", "--calls=5"], 4, "--calls"),
         (["--systems=none.toml"], 7, "none.toml"),
+        (["--folds=1"], 7, "at least 2"),
+        (["--seed=-1"], 7, "0 or more"),
     ):
         done = build(logs, *more)
         assert code == done.exit_code, done.output
         assert said in done.stderr.splitlines()[-1]
         assert "Traceback" not in done.output
+
+
+def test_what_would_fail_in_the_end_is_told_before_anything_is_read(logs: Path) -> None:
+    labels = logs.parent / "labels.tsv"
+    for out, who, code, said in (
+        ("logs", "labels", 7, "is a folder"),
+        ("labels.tsv/x.bundle", "labels", 4, "cannot be written"),
+        ("my.bundle", "labels:none.tsv", 4, "none.tsv"),
+        ("my.bundle", "http://127.0.0.1:9/v1", 7, "--model"),
+        ("my.bundle", f"simulated:{labels},seed=inf", 7, "no whole number"),
+    ):
+        done = build(logs, f"--run-folder={logs.parent / 'run'}", out=out, who=who)
+        assert code == done.exit_code, done.output
+        assert said in done.stderr.splitlines()[-1]
+        assert not (logs.parent / "run" / "read.json").exists()
 
 
 def test_too_few_systems_for_training_alone_is_told(logs: Path) -> None:

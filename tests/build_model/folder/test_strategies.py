@@ -117,7 +117,7 @@ def test_strategies_and_annotators_that_are_not_there_are_told(tmp_path: Path) -
         for strategy in ("one-shot", "calibrate"):
             with pytest.raises(ValueError, match="--calls"):
                 label_entries(made, who, Plan(strategy, 10))
-    for wrong in ("simulated:%s,nromal=1", "simulated:%s,normal=x"):
+    for wrong in ("simulated:%s,nromal=1", "simulated:%s,normal=x", "simulated:%s,seed=inf"):
         with (
             pytest.raises(ConfigError, match="simulated"),
             asker(choice(wrong % path, tmp_path), "logprompt"),
