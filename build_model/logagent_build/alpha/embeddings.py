@@ -9,7 +9,9 @@ Guarantees: each distinct template is encoded once; vectors have unit length.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -77,10 +79,13 @@ def embed(
     digest = hashlib.sha256(b"\0".join([name.encode(), *templates])).hexdigest()[:16]
     kept = cache / f"templates-{digest}.npy" if cache is not None else None
     if kept is not None and kept.exists():
-        stored: Vectors = np.load(kept, allow_pickle=False).astype(np.float32)
-        if len(stored) == len(templates):
-            progress(1.0)
-            return stored
+        with contextlib.suppress(OSError, ValueError, EOFError):  # damaged: made again
+            stored: Vectors = np.load(io.BytesIO(kept.read_bytes()), allow_pickle=False).astype(
+                np.float32
+            )
+            if len(stored) == len(templates) and np.isfinite(stored).all():
+                progress(1.0)
+                return stored
     texts = [text[:_LONGEST].decode("utf-8", "replace") for text in templates]
     order = sorted(range(len(texts)), key=lambda at: len(texts[at]))  # less padding
     parts: list[Vectors] = []

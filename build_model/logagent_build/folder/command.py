@@ -106,7 +106,11 @@ def run(
     own = own_files(request.choice, [request.out], [request.review, request.systems, prompt])
     _check_output(request.out)
     with RunFolder.opened(request.run_folder) as folder:
-        systems = find_systems(request.folder, request.systems, without=without, own=own.has, say=say)
+        choice = dataclasses.replace(request.choice, run=f"build {folder.name()}")
+        request = dataclasses.replace(request, choice=choice)
+        systems = find_systems(
+            request.folder, request.systems, without=without, own=own.has, say=say
+        )
         _check_kin(systems, request.paths.corpora)
         if not (folder / "label.json").exists():  # nobody to ask is told before hours of reading
             with asker(request.choice, request.prompt):

@@ -141,11 +141,18 @@ def test_a_training_that_is_stopped_goes_on_with_the_folds_it_has(
         return real(*args, **more)
 
     monkeypatch.setattr(evaluate, "fit", fit)
+    shaken_run = logs.parent / "shaken" / "x.bundle.run"
     assert 0 != build(logs, out="shaken/x.bundle", who=who).exit_code
     assert not (logs.parent / "shaken" / "x.bundle").exists()
+    kept = sorted(shaken_run.glob("folds-*/*.npz"))
+    assert 2 == len(kept)
+    kept[1].write_bytes(kept[1].read_bytes()[:100])  # damaged: is made again
+    for vectors in (shaken_run / "vectors").glob("*.npy"):
+        vectors.write_bytes(vectors.read_bytes()[:200])
+    (shaken_run / "label.json").unlink()
     assert 0 == build(logs, out="shaken/x.bundle", who=who).exit_code
 
-    assert 4 == len(folds)
+    assert 5 == len(folds)
     calm, shaken = ((logs.parent / name / "x.bundle").read_bytes() for name in ("calm", "shaken"))
     assert calm == shaken
 
@@ -154,8 +161,12 @@ def test_a_training_that_is_stopped_goes_on_with_the_folds_it_has(
 def test_a_batch_file_goes_out_and_its_responses_come_in(
     logs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit code 75 until every answer is there; corrections win over them."""
+    """Exit code 75 until every answer is there; corrections win over them.
+
+    What was paid is known after the run folder has been moved.
+    """
     folder, real = logs.parent, command.with_vectors
+    run = folder / "my.bundle.run"
     requests, answers = folder / "req.jsonl", folder / "res.jsonl"
     key = template_key(b"one cache warm #")
     corrections = {"format": FORMAT, "labels": [{"template": key, "label": 1}]}
@@ -177,11 +188,14 @@ def test_a_batch_file_goes_out_and_its_responses_come_in(
             prices,
             f"--review={folder / 'review.json'}",
             f"--responses={answers}",
+            f"--run-folder={run}",
             who=f"batch:{requests}",
         )
         if done.exit_code != 75:
             break
         waits += 1
+        if waits == 2:
+            run = run.rename(folder / "moved")
         assert not (folder / "my.bundle").exists()
         with answers.open("a") as file:
             for row in map(json.loads, requests.read_text().splitlines()):
@@ -192,9 +206,10 @@ def test_a_batch_file_goes_out_and_its_responses_come_in(
                 told = {"custom_id": row["custom_id"], "response": response, "error": None}
                 file.write(json.dumps(told) + "\n")
     assert 0 == done.exit_code, done.output
+    run.rename(folder / "my.bundle.run")
 
     label = record_of(logs)["label"]
-    assert 1 <= waits
+    assert 2 <= waits
     assert 1 == label["reviewed_templates"]
     assert "combined" == label["strategy"]
     assert waits <= label["calls"] == label["paid"]["requests"]
