@@ -29,6 +29,7 @@ from logagent.paths import SourceProblem
 from logagent.sanitise import printable
 from logagent.sources import open_source
 
+from logagent_build.annotate.log_lines import no_text
 from logagent_build.folder.stages import Finished, RunFolder, digest, file_digest
 from logagent_build.folder.systems import System
 from logagent_build.folder.table import Kept, Table, kept_of
@@ -161,6 +162,9 @@ class _Reading:
         try:
             at = 0
             for block in source.blocks():
+                if block.first_line == 1 and no_text(block.data):
+                    self._trouble(SourceProblem(path, "binary", "binary file, left out", True))
+                    return
                 fresh = _from_line(block, self._line)
                 now, at = source.position_bytes() - at, source.position_bytes()
                 self._bytes += now

@@ -114,9 +114,24 @@ def _by_place(folder: Path, files: Sequence[str]) -> dict[str, list[str]]:
     grouped: dict[str, list[str]] = {}
     for path in files:
         first, *rest = Path(os.path.relpath(path, folder)).parts
-        name = _name(first) if rest else _name(_stem(first))
-        grouped.setdefault(name, []).append(path)
-    return grouped
+        grouped.setdefault(first if rest else _stem(first), []).append(path)
+    if len(grouped) > MOST_SYSTEMS:
+        return grouped  # is refused: no names are needed
+    raw = sorted(grouped)
+    return {name: grouped[each] for name, each in zip(_names(raw), raw, strict=True)}
+
+
+def _names(raw: Sequence[str]) -> list[str]:
+    """Return printable names; those that would be alike get numbers."""
+    found: list[str] = []
+    for each in raw:
+        name, number = _name(each), 1
+        while name in found:
+            number += 1
+            behind = f" ({number})"
+            name = _name(each)[: _LONGEST_NAME - len(behind)] + behind
+        found.append(name)
+    return found
 
 
 def _by_pattern(

@@ -122,13 +122,14 @@ def test_a_checkpoint_is_gone_on_from_only_with_all_it_tells_of(
 def test_files_that_are_no_text_are_left_out_told_and_counted(tmp_path: Path) -> None:
     folder = logs(tmp_path / "d", 300)
     (folder / "a" / "core").write_bytes(b"\x7fELF" + bytes(5000))
+    (folder / "a" / "noise").write_bytes(bytes(range(1, 256)) * 20)  # no signature, no zeros
     (folder / "d").mkdir()
     (folder / "d" / "image").write_bytes(b"\x89PNG\r\n" + bytes(500))
     told: list[str] = []
     found = facts(folder, tmp_path / "run", say=told.append)
 
-    assert {"binary": 2} == found["problems"]
-    assert 2 == sum("binary" in each for each in told)
+    assert {"binary": 3} == found["problems"]
+    assert 3 == sum("binary" in each for each in told)
     assert 0 == found["systems"][3]["templates"]
 
 
