@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from logagent import files
 
 __all__ = ["Encode", "MiniLM", "embed", "with_words"]
 
@@ -98,9 +99,9 @@ def embed(
     vectors /= np.where(length > 0, length, 1)
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        temporary = kept.with_suffix(".part.npy")
-        np.save(temporary, vectors)
-        temporary.replace(kept)
+        content = io.BytesIO()
+        np.save(content, vectors)
+        files.replace(kept, content.getvalue())  # also what a full disk says is plain then
     return vectors
 
 

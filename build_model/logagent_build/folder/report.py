@@ -189,7 +189,9 @@ def _groups(axes: Axes, verify: dict[str, Any]) -> None:
 
 def _areas(axes: Axes, own: dict[str, float]) -> None:
     names = sorted(own, key=own.__getitem__)[:_PLOTTED]
-    axes.barh([_label(name) for name in names], [own[name] for name in names])
+    places = np.arange(len(names))  # names that are cut may be alike
+    axes.barh(places, [own[name] for name in names])
+    axes.set_yticks(places, [_label(name) for name in names])
     axes.axvline(0.5, color="0.6", linewidth=1)
     axes.set(xlabel="AUROC against the labels", xlim=(0, 1))
 

@@ -15,6 +15,7 @@ differ. Leaves opening files to `reading`.
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import tomllib
@@ -143,9 +144,10 @@ def _by_pattern(
 ) -> dict[str, list[str]]:
     grouped: dict[str, list[str]] = {}
     taken: set[str] = set()
-    known = {os.path.abspath(path): path for path in everything}
+    known = {os.path.realpath(path): path for path in everything}
+    below = glob.escape(str(folder))  # its own name is no pattern
     for pattern, name in patterns.items():
-        for path in map(os.path.abspath, files(str(folder / pattern))):
+        for path in map(os.path.realpath, files(os.path.join(below, pattern))):
             if path in known and path not in taken:
                 taken.add(path)
                 grouped.setdefault(name, []).append(known[path])

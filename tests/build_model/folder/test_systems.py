@@ -57,6 +57,18 @@ def test_folders_whose_names_look_alike_stay_apart(tmp_path: Path) -> None:
     assert {"sp/x", "sp.log"} == set(found["sp (2)"])
 
 
+def test_a_mapping_fits_linked_files_and_folders_named_as_patterns(tmp_path: Path) -> None:
+    """A file is its system's by any of its names."""
+    folder = made(tmp_path / "logs[1]", "pods/x.log", "web/a.log")
+    (folder / "containers").mkdir()
+    (folder / "containers" / "x.log").symlink_to(folder / "pods" / "x.log")
+    told: list[str] = []
+    found = named(folder, '[systems]\n"pods/*" = "k8s"\n"web/a.log" = "web"\n', say=told.append)
+
+    assert {"k8s": ["containers/x.log"], "web": ["web/a.log"]} == found
+    assert not told
+
+
 def test_copies_of_a_rotated_log_are_one_system_oldest_first(tmp_path: Path) -> None:
     names = ("syslog", "syslog.1", "syslog.2.gz", "syslog.10.gz", "app-20240131.log", "app.log")
     found = named(made(tmp_path / "d", *names))
