@@ -44,7 +44,7 @@ from logagent_build.folder.verification import refuse, verify
 
 __all__ = ["Request", "run"]
 
-_FORMAT = 1  # of stages; another one does them again
+_FORMAT = 2  # of stages; another one does them again
 Progress = Callable[[str, float], None]
 
 

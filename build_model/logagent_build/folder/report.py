@@ -64,7 +64,8 @@ def page(record: dict[str, Any], entries: Entries, labels: Labels) -> str:
         )
     parts += [
         f"<p>{read['lines']:,} lines of {len(read['systems']):,} systems, "
-        f"{label['templates']:,} templates labelled by {_text(label['annotator'])} "
+        f"{label['templates'] - label['unlabelled_templates']:,} of {label['templates']:,} "
+        f"templates labelled by {_text(label['annotator'])} "
         f"({_text(label['strategy'])}, {label['calls']:,} lines asked). Commit "
         f"<code>{_text(train['commit'])}</code>, SHA-256 "
         f"<code>{_text(record['bundle']['sha256'])}</code>.</p>",
