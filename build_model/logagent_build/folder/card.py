@@ -66,7 +66,8 @@ def card(record: dict[str, Any]) -> str:
         )
         + f", {label['anomalous_templates']:,} of them "
         f"anomalous, {label['anomalous_lines']:,} lines. {_silence(label)}"
-        f"{label['reviewed_templates']:,} labels are a person's. {label['expected_wrong_lines']:,.0f} lines are expected to be labelled "
+        f"{label['reviewed_templates']:,} labels are a person's. "
+        f"{label['expected_wrong_lines']:,.0f} lines are expected to be labelled "
         f"wrong, by the strategy's own reckoning. {_paid(label['paid'])}",
         "## How good it is",
         "Measured against these labels, not against the truth. Systems were left out of training "

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -304,7 +305,7 @@ class _Build:
             "all_systems": len(data.domains),
             "all_templates": sum(len(domain.templates) for domain in data.domains),
             "shipped_data": digest(data_hashes) if data_hashes else None,
-            **made.figures,
+            **_numbers(made.figures),
         }
         record = {
             "command": "logagent-build build",
@@ -360,5 +361,14 @@ def _known_labels(who: str) -> str | None:
     return file_digest(path) if path.is_file() else None
 
 
+def _numbers(value: Any) -> Any:
+    """Return figures with None for what is no number: JSON has none of those."""
+    if isinstance(value, dict):
+        return {name: _numbers(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_numbers(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _json(value: dict[str, Any]) -> bytes:
-    return (json.dumps(value, indent=1) + "\n").encode()
+    return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()

@@ -100,6 +100,7 @@ def test_a_folder_becomes_a_verified_bundle_with_record_card_and_report(
     assert not record["simulation"]
     scores = Scorer(bundle, "numpy").scores([b"three disk is full #", b"three cache warm #"])
     assert scores[0] > scores[1]
+    assert "NaN" not in (run / "record.json").read_text() + json.dumps(bundle.manifest.record)
     report, card = (run / "report.html").read_text(), (run / "model-card.md").read_text()
     assert "<script" not in report
     assert "&lt;script&gt;" in report
