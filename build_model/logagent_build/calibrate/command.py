@@ -4,8 +4,8 @@
                                                              tables.md, course.svg
 
 Guarantees: whatever stops it, the same command goes on, here or on another machine the folder was
-moved to; outputs are written after every round (the picture after
-the last), each replaced whole; the record names everyone who answered. The labels of labelled lines are the truth that the record
+moved to; outputs are written after every round (the picture after the last), each replaced whole;
+the record names everyone who answered. The labels of labelled lines are the truth that the record
 compares with, and nothing else reads them.
 """
 
