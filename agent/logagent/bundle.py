@@ -40,6 +40,9 @@ _PART_BYTES = {  # [bytes] largest size of each part this agent reads
     "weights": 8 << 20,
     "onnx": 8 << 20,
 }
+_OPTIONAL_PART_BYTES = {  # [bytes] likewise, of parts that a bundle may lack
+    "sequences": 8 << 20,
+}
 _UNKNOWN_PART_BYTES = 16 << 20  # [bytes] a part of a newer minor format: skipped, but bounded
 _MAX_PARTS = 32
 _BIN32_HEAD = 5  # [bytes] msgpack: 0xc6 and a 32-bit big-endian length
@@ -198,7 +201,7 @@ def _read_header(view: memoryview) -> tuple[list[tuple[str, int, bytes]], int]:
 def _verified_parts(view: memoryview) -> tuple[dict[str, memoryview], str]:
     table, at = _read_header(view)
     for name, size, _ in table:
-        limit = _PART_BYTES.get(name, _UNKNOWN_PART_BYTES)
+        limit = (_PART_BYTES | _OPTIONAL_PART_BYTES).get(name, _UNKNOWN_PART_BYTES)
         if size > limit:
             raise ValueError(f"part {name!r} is oversized: {size} bytes, the limit is {limit}")
     expected = at + sum(_BIN32_HEAD + size for _, size, _ in table)
@@ -229,7 +232,7 @@ def write_bundle(path: str | Path, manifest: Manifest, parts: Mapping[str, bytes
     Args:
         path: where it goes.
         manifest: written as the part ``manifest``.
-        parts: tokenizer, table, weights and onnx.
+        parts: tokenizer, table, weights and onnx; `sequences` if there is one.
 
     Raises:
         ValueError: a part is missing or larger than the agent would read.
@@ -241,6 +244,9 @@ def write_bundle(path: str | Path, manifest: Manifest, parts: Mapping[str, bytes
         if name not in everything:
             raise ValueError(f"part {name!r} is missing")
         if len(everything[name]) > limit:
+            raise ValueError(f"part {name!r} is larger than {limit} bytes")
+    for name, limit in _OPTIONAL_PART_BYTES.items():
+        if len(everything.get(name, b"")) > limit:
             raise ValueError(f"part {name!r} is larger than {limit} bytes")
     header = {
         "logagent": "bundle",

@@ -30,6 +30,7 @@ from logagent.config_sections import (
     Model,
     Mqtt,
     Prometheus,
+    Sequences,
     Sinks,
     State,
     Syslog,
@@ -51,6 +52,7 @@ __all__ = [
     "Model",
     "Mqtt",
     "Prometheus",
+    "Sequences",
     "Sinks",
     "State",
     "Syslog",
@@ -70,6 +72,7 @@ SECTIONS: Final[Mapping[str, type]] = {
     "model": Model,
     "alerts": Alerts,
     "adapt": Adapt,
+    "sequences": Sequences,
     "sinks": Sinks,
     "webhook": Webhook,
     "mqtt": Mqtt,
@@ -91,6 +94,7 @@ class Config:
     model: Model = field(default_factory=Model)
     alerts: Alerts = field(default_factory=Alerts)
     adapt: Adapt = field(default_factory=Adapt)
+    sequences: Sequences = field(default_factory=Sequences)
     sinks: Sinks = field(default_factory=Sinks)
     webhook: Webhook = field(default_factory=Webhook)
     mqtt: Mqtt = field(default_factory=Mqtt)
@@ -321,8 +325,10 @@ def _toml(value: object) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return '"' + "".join(map(_escaped, value)) + '"'
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
     return repr(value)
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "MqttTarget",
     "Number",
     "Rule",
+    "SequenceRules",
     "SyslogTarget",
     "Template",
     "Texts",
@@ -40,6 +41,7 @@ _LONGEST_TEXT = 4096  # [characters] PATH_MAX; nothing else is longer
 _MOST_TEXTS = 1000  # values of a list; a folder or a pattern names more files than this
 _MOST_WAITS = 100
 _MOST_MAILBOXES = 20
+_MOST_RULES = 50
 _HIGHEST_PORT = 65535
 _ODD_BITS = 64  # integers beyond are not printed: TOML's hexadecimal ones have no limit
 _YEAR_SECONDS = 366 * 86400.0
@@ -247,6 +249,27 @@ class Mailboxes:
         if not isinstance(value, list | tuple) or len(value) > _MOST_MAILBOXES:
             raise _refused(value, f"a list of at most {_MOST_MAILBOXES} addresses")
         return tuple(map(Word('(),:;<>[]"\\', optional=False), value))
+
+
+class SequenceRules:
+    """A list of tables, each of which says which lines of some sources make a sequence."""
+
+    def __call__(self, value: object) -> tuple[dict[str, object], ...]:
+        """Return it, or raise as `Rule` says."""
+        if not isinstance(value, list | tuple) or len(value) > _MOST_RULES:
+            raise _refused(value, f"a list of at most {_MOST_RULES} tables, [[sequences.rules]]")
+        if not value:
+            return ()
+        from logagent.sequences.rules import configured  # noqa: PLC0415  # few have any
+
+        for number, each in enumerate(value, 1):
+            if not isinstance(each, dict):
+                raise _refused(each, "a table, [[sequences.rules]]")
+            try:
+                configured(each, number, None)
+            except ValueError as error:
+                raise ValueError(f"rule {number}: {error}") from None
+        return tuple(dict(each) for each in value)
 
 
 class Template:

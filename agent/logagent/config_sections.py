@@ -25,6 +25,7 @@ __all__ = [
     "Model",
     "Mqtt",
     "Prometheus",
+    "Sequences",
     "Sinks",
     "State",
     "Syslog",
@@ -179,6 +180,29 @@ class Adapt:
     learn_seconds: float = _key(0.0, rules.Number(0.0, 2678400.0))
     """For how long the agent learns what is routine on this machine and which threshold fits it;
     once, until what it learnt expires; 0: not at all; 0 to 31 days [s]. Default: 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sequences:
+    """Whether sessions and windows of lines are judged, and which lines make them."""
+
+    enabled: bool = _key(False, rules.Flag())
+    """Whether they are; needs a bundle with the part ``sequences``. Default: false."""
+
+    max_sessions: int = _key(2000, rules.Whole(1, 50_000))
+    """Sessions that are open at a time, about 1 kB each, 1 to 50000; of more, the oldest is judged
+    early. Default: 2000."""
+
+    alerts_per_day: int = _key(20, rules.Whole(1, 10_000))
+    """Alerts of sequences a day, 1 to 10000; more wait for the next. Default: 20."""
+
+    repeat_seconds: float = _key(86400.0, rules.Number(0.0, 31622400.0))
+    """Sequences that the same events carry are told again after so long at the earliest, with how
+    many there were, 0 to a year [s]. Default: a day."""
+
+    rules: tuple[dict[str, object], ...] = _key((), rules.SequenceRules())
+    """Tables ``[[sequences.rules]]``; the first that fits a source says which of its lines make a
+    sequence. Default: none, as the model was trained."""
 
 
 @dataclass(frozen=True, slots=True)

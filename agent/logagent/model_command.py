@@ -77,8 +77,28 @@ def info(bundle: Path | None, config: Path | None, state_dir: Path | None) -> in
         "systems": manifest.systems,
         "record": manifest.record,
     }
+    if "sequences" in facts["parts"]:
+        facts["sequences"] = _sequences(loaded)
     say(json.dumps(facts, indent=2, ensure_ascii=True))
     return EXIT_OK
+
+
+def _sequences(bundle: Bundle) -> dict[str, Any]:
+    """Return what the part for sequences says of itself.
+
+    Raises:
+        BundleError: it cannot be used.
+    """
+    from logagent.sequences.part import SequenceModel  # noqa: PLC0415 - few bundles have one
+
+    model = SequenceModel.of(bundle)
+    return {
+        "known_events": model.vocabulary.known,
+        "unknown_events": model.vocabulary.buckets,
+        "parameters": model.ensemble.parameters,
+        "rule": model.rule.part(),
+        "record": dict(model.record),
+    }
 
 
 def verify(

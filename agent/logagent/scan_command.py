@@ -38,6 +38,7 @@ from logagent.times import TimeParser
 if TYPE_CHECKING:
     from logagent.html_report import HtmlReport
     from logagent.overrides import Overrides
+    from logagent.sequences.scanning import ScanSequences, SequenceOptions
 
 __all__ = ["Options", "scan_command"]
 
@@ -66,6 +67,8 @@ class Options:
     """File for a page of the results."""
     overrides: Path | None = None
     """File with what an operator has said of groups of lines."""
+    sequences: SequenceOptions | None = None
+    """How lines make sequences that are judged too; None: they are not."""
 
 
 def scan_command(paths: Sequence[str], options: Options) -> int:
@@ -79,8 +82,10 @@ def scan_command(paths: Sequence[str], options: Options) -> int:
     bundle = Bundle.load(options.bundle)
     threshold = _threshold(bundle, options)
     overrides = None if options.overrides is None else _overrides(options.overrides)
+    live = STDIN in paths
+    sequences = None if options.sequences is None else _sequences(bundle, options, live=live)
     scorer = Scorer(bundle, options.backend)
-    printer = _Printer(scorer, options, live=STDIN in paths)
+    printer = _Printer(scorer, options, live=live)
     report = None
     if options.html is not None:
         report = _report(options.html, paths, options, threshold, bundle, printer)
@@ -97,24 +102,39 @@ def scan_command(paths: Sequence[str], options: Options) -> int:
         overrides=overrides,
         on_problem=printer.problem,
     )
+    watchers = [each for each in (report, sequences) if each is not None]
     interrupted = False
     try:
         for step in scan.steps(paths):
             printer.step(step, scan)
-            if report is not None:
-                report.see(step, scan)
+            for each in watchers:
+                each.see(step, scan)
     except KeyboardInterrupt:
         interrupted = True
-    printer.end(scan)
+    printer.end(scan, sequences)
     if report is not None:
         report.write(scan, interrupted=interrupted)
     if options.stats:
-        print(json.dumps(_stats(scan, scorer, threshold)), file=sys.stderr)  # noqa: T201
+        print(json.dumps(_stats(scan, scorer, threshold, sequences)), file=sys.stderr)  # noqa: T201
     if interrupted:
         return EXIT_INTERRUPTED
     if printer.partial:
         return EXIT_INPUT_PROBLEM
-    return EXIT_ANOMALIES if options.exit_code and scan.groups.anomalous_lines else EXIT_OK
+    found = scan.groups.anomalous_lines or (sequences is not None and sequences.watch.anomalous)
+    return EXIT_ANOMALIES if options.exit_code and found else EXIT_OK
+
+
+def _sequences(bundle: Bundle, options: Options, *, live: bool) -> ScanSequences:
+    """Prepare what judges sequences; its modules are loaded only for those who want it."""
+    from logagent.sequences.scanning import ScanSequences, SequenceOptions  # noqa: PLC0415
+
+    def say(record: str) -> None:
+        if not options.quiet:
+            print(record, flush=live)  # noqa: T201
+
+    chosen = options.sequences or SequenceOptions()
+    style = Style(options.width, options.colour)
+    return ScanSequences(bundle, chosen, None if options.human else say, style)
 
 
 def _report(
@@ -200,11 +220,19 @@ class _Printer:
             sys.stdout.flush()
         self._progress.update(step, scan.totals, len(scan.groups))
 
-    def end(self, scan: Scan) -> None:
-        """Print the ranked groups and the totals."""
+    def end(self, scan: Scan, sequences: ScanSequences | None) -> None:
+        """Print the ranked groups, the totals and the sequences."""
+        if sequences is not None:
+            sequences.close()
         self._progress.wipe()
-        if self._options.quiet or self._options.every_line:
+        if self._options.quiet:
             return
+        if not self._options.every_line:
+            self._groups(scan)
+        if sequences is not None and self._options.human:
+            print("", *sequences.lines(self._options.top), sep="\n")  # noqa: T201
+
+    def _groups(self, scan: Scan) -> None:
         groups = scan.groups.ranked()
         shown = groups[: self._options.top]
         if self._options.human and self._live and shown:
@@ -244,7 +272,9 @@ class _Printer:
             sys.stdout.write("".join(f"{dumps(record)}\n" for record in records))
 
 
-def _stats(scan: Scan, scorer: Scorer, threshold: float) -> dict[str, Any]:
+def _stats(
+    scan: Scan, scorer: Scorer, threshold: float, sequences: ScanSequences | None
+) -> dict[str, Any]:
     totals, counters = scan.totals, scan.judge.counters
     return {
         "sources": totals.sources,
@@ -265,7 +295,7 @@ def _stats(scan: Scan, scorer: Scorer, threshold: float) -> dict[str, Any]:
         "backend": scorer.backend.name,
         "bundle": scorer.bundle.sha256,
         "rss_anon_bytes": _rss_anon_bytes(),
-    }
+    } | ({} if sequences is None else {"sequences": sequences.counts()})
 
 
 def _rss_anon_bytes() -> int | None:

@@ -10,7 +10,8 @@ from types import FunctionType, ModuleType
 import logagent
 import pytest
 
-EMPTY = {"logagent.service", "logagent.policy"}  # packages of which only modules are imported
+# Packages of which only modules are imported.
+EMPTY = {"logagent.service", "logagent.policy", "logagent.sequences"}
 MODULES = sorted(
     found.name
     for found in pkgutil.walk_packages(logagent.__path__, "logagent.")

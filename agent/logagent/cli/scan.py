@@ -6,8 +6,9 @@ import math
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +22,9 @@ from logagent.cli.options import (
     StatsFormat,
     since_time,
 )
+
+if TYPE_CHECKING:
+    from logagent.sequences.scanning import SequenceOptions
 
 __all__ = ["scan"]
 
@@ -77,6 +81,51 @@ def scan(
             help="Heed what was taught with feedback and ignore: overrides.toml of a state folder.",
         ),
     ] = None,
+    sequences: Annotated[
+        bool,
+        typer.Option(
+            "--sequences",
+            help="Also judge sessions or windows of lines; needs a bundle that was trained for it.",
+        ),
+    ] = False,
+    session_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX",
+            help="Lines with the same (?P<session>…) are a session.  [default: as trained]",
+        ),
+    ] = None,
+    session_timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            metavar="SECONDS",
+            help="A session ends when nothing came for so long, 0 never.  [default: as trained]",
+        ),
+    ] = None,
+    session_across: Annotated[
+        bool,
+        typer.Option("--session-across", help="Equal keys of several files are one session."),
+    ] = False,
+    max_sessions: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1_000_000,
+            metavar="N",
+            help="Sessions held open; of more, the oldest ends early.  [default: 2000]",
+        ),
+    ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N[/STEP]", help="So many lines are a sequence, begun anew every STEP lines."
+        ),
+    ] = None,
+    window_seconds: Annotated[
+        str | None,
+        typer.Option(metavar="S[/STEP]", help="The same, in seconds of the log's own time."),
+    ] = None,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 1 if anomalies were found.")
     ] = False,
@@ -130,5 +179,80 @@ def scan(
         progress=sys.stderr.isatty() and not quiet,
         html=html,
         overrides=overrides,
+        sequences=_sequences(
+            asked=sequences,
+            key=session_key,
+            timeout=session_timeout,
+            across=session_across,
+            max_sessions=max_sessions,
+            window=window,
+            window_seconds=window_seconds,
+        ),
     )
     guarded(lambda: scan_command(paths, options))
+
+
+def _sequences(
+    *,
+    asked: bool,
+    key: str | None,
+    timeout: float | None,
+    across: bool,
+    max_sessions: int | None,
+    window: str | None,
+    window_seconds: str | None,
+) -> SequenceOptions | None:
+    """Return how lines make sequences; None if they are not to be judged."""
+    given = {
+        "--session-key": key,
+        "--session-timeout": timeout,
+        "--session-across": across or None,
+        "--max-sessions": max_sessions,
+        "--window": window,
+        "--window-seconds": window_seconds,
+    }
+    named = [name for name, value in given.items() if value is not None]
+    if not asked:
+        if named:
+            raise typer.BadParameter("goes with --sequences, and only so", param_hint=named[0])
+        return None
+    ways = [name for name in ("--session-key", "--window", "--window-seconds") if name in named]
+    if len(ways) > 1:
+        raise typer.BadParameter("only one of them can be given", param_hint=" ".join(ways))
+    if ways and ways[0] != "--session-key" and (timeout is not None or across):
+        raise typer.BadParameter("sessions have no windows", param_hint=ways[0])
+    from logagent.sequences.scanning import SequenceOptions
+
+    lines, seconds, steps = 0.0, 0.0, 1
+    if window is not None:
+        lines, steps = _window(window, "--window", whole=True)
+    if window_seconds is not None:
+        seconds, steps = _window(window_seconds, "--window-seconds", whole=False)
+    options = SequenceOptions(
+        key=key,
+        window_lines=int(lines),
+        window_seconds=seconds,
+        steps=steps,
+        timeout_seconds=timeout,
+        across=across or None,
+    )
+    return options if max_sessions is None else replace(options, max_sessions=max_sessions)
+
+
+def _window(text: str, option: str, *, whole: bool) -> tuple[float, int]:
+    """Return a window's length, and in how many steps it moves on by that."""
+    length, slash, step = text.partition("/")
+    try:
+        sizes = [float(each) for each in ([length, step] if slash else [length])]
+        if not all(0 < size < 1e9 for size in sizes):
+            raise ValueError
+        steps = round(sizes[0] / sizes[-1])
+        if abs(steps * sizes[-1] - sizes[0]) > 1e-6 * sizes[0] or steps < 1:
+            raise typer.BadParameter("the length must be a multiple of the step", param_hint=option)
+        if whole and any(size != int(size) for size in sizes):
+            raise ValueError
+    except ValueError:
+        raise typer.BadParameter(
+            "write a length, or length/step: 200 or 200/50", param_hint=option
+        ) from None
+    return sizes[0], steps

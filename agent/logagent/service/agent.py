@@ -17,12 +17,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from logagent import __version__
 from logagent.config import Config, load
-from logagent.errors import LogagentError
+from logagent.errors import BundleError, LogagentError
 from logagent.inputs import Batch, Input
+from logagent.model_store import in_force
 from logagent.overrides import FILE_NAME, Overrides, OverridesFile
 from logagent.policy.facts import FILE_NAME as FACTS_NAME
 from logagent.policy.facts import Facts, save
@@ -46,6 +47,9 @@ from logagent.service.state import StateFolder
 from logagent.service.status import StatusServer
 from logagent.sinks.delivery import Blocked
 from logagent.traces import Joiner
+
+if TYPE_CHECKING:
+    from logagent.service.sequencing import SequenceAlerts
 
 __all__ = ["Agent"]
 
@@ -86,6 +90,7 @@ class Agent:
         self._next_save = math.inf
         self.blocked_until = -math.inf
         self._joiners: dict[str, Joiner] = {}
+        self.sequences: SequenceAlerts | None = None
         self._lasting: dict[str, str] = {}  # trouble that was told and is not over
         self._learned: Facts | None = None  # told, but not saved yet
         self._spins = 0
@@ -165,6 +170,25 @@ class Agent:
             config = replace(config, watch=replace(config.watch, from_start=True))
         self.inputs = make_inputs(config, inputs, self.reporter, self.pids)
         self.delivery = make_delivery(self.config, self.reporter)
+        self.sequences = self._sequences(self.config, self.model, saved.get("sequences"))
+
+    def _sequences(self, config: Config, model: Model, saved: object) -> SequenceAlerts | None:
+        """Return what judges sequences; None if nobody wants it, or an updated model cannot.
+
+        Raises:
+            BundleError: the model cannot, and was not put there by an update.
+        """
+        if not config.sequences.enabled:
+            return None
+        from logagent.service.sequencing import make_sequences  # noqa: PLC0415 - few want it
+
+        try:
+            return make_sequences(config, model.scorer.bundle, host_name(), self.reporter, saved)
+        except BundleError as error:
+            if in_force(config).why != "updated":
+                raise
+            self.reporter("no-sequences", f"sequences are not judged: {error}")
+            return None
 
     def _judging(self, config: Config, model: Model, saved: object) -> tuple[Model, Alerts]:
         """Return what judges lines and what makes alerts of them, as this host needs them.
@@ -243,6 +267,8 @@ class Agent:
         # What is due goes out before more is read: nothing piles up behind a sink that is full.
         if self.alerts.wait_seconds() <= 0 and not self._tell():
             return False
+        if not self._tell_sequences():
+            return False
         for each in self.inputs:
             # A turn ends after one round, so that no input starves another, nor the watchdog.
             for batch in each.poll(now):
@@ -271,6 +297,15 @@ class Agent:
             return True
         self.changed = True
         return self._deliver(plan)
+
+    def _tell_sequences(self) -> bool:
+        """Send what sequences wait to say; tell whether that worked."""
+        while self.sequences is not None and (alert := self.sequences.next_alert()) is not None:
+            if not self._deliver(Plan([alert])):
+                return False
+            self.sequences.delivered()
+            self.changed = True
+        return True
 
     def _end_learning(self) -> None:
         """When the time is over: say what was learnt, and go by it."""
@@ -308,6 +343,8 @@ class Agent:
         self.lines += len(verdicts)
         self.bytes += len(batch.block.data) + 1
         self.changed = True
+        if self.sequences is not None:  # not before: a batch that was not taken comes again
+            self.sequences.see(batch)
         return True
 
     def _deliver(self, plan: Plan) -> bool:
@@ -357,6 +394,8 @@ class Agent:
             "inputs": {each.name: dict(each.state()) for each in self.inputs},
             "alerts": self.alerts.state(),
         }
+        if self.sequences is not None:
+            state["sequences"] = self.sequences.state()
         try:
             self.delivery.sync()
             self.folder.save(state)
@@ -395,6 +434,8 @@ class Agent:
             self.metrics.serve(now, lambda: status(self))
         if now >= self._next_due:
             self._next_due = now + _DUE_SECONDS
+            if self.sequences is not None and self.sequences.tick():
+                self._next_due = now
             if now >= self.blocked_until and self._tell():
                 self._end_learning()
         if now >= self._next_trim and self.lines > self._trimmed_lines + _TRIM_LINES:
@@ -412,13 +453,14 @@ class Agent:
         """Wait until something is to be done."""
         now = time.monotonic()
         blocked = now < self.blocked_until
+        tells = self.sequences is not None and self.sequences.next_alert() is not None
         due = min(
             self._next_heartbeat,
             self._next_watchdog,
             self.delivery.deadline(now),
             self._save_due(),
             self._next_due,
-            now + (math.inf if blocked else self.alerts.wait_seconds()),
+            now + (math.inf if blocked else 0.0 if tells else self.alerts.wait_seconds()),
             self._finish_by,
             math.inf if self.metrics is None else self.metrics.deadline(),
             self.blocked_until if blocked else min(each.deadline(now) for each in self.inputs),
@@ -451,6 +493,9 @@ class Agent:
         while self._turn(now := time.monotonic()) and now < stop:
             pass
         self._tell(ending=True)
+        if self.sequences is not None and all(each.ended() for each in self.inputs):
+            self.sequences.close()  # otherwise what is open goes on after the next start
+        self._tell_sequences()
         self.delivery.settle(_DRAIN_SECONDS)
         self._save()
         if waiting := self._waiting_alerts():
@@ -479,6 +524,8 @@ class Agent:
             raise ValueError("another state folder needs a restart")
         same = config.alerts.group == self.config.alerts.group
         model, alerts = self._judging(config, model, self.alerts.state() if same else [])
+        saved = None if self.sequences is None else self.sequences.state()
+        sequences = self._sequences(config, model, saved)
         self._save()
         old = self.config
         same = (config.watch, config.journal, config.syslog, config.sinks.jsonl) == (
@@ -497,6 +544,7 @@ class Agent:
                 self.metrics.close()
             self.metrics = make_metrics(config, self.reporter)
         self.config, self.model, self.alerts = config, model, alerts
+        self.sequences = sequences
         self._joiners.clear()
         self.blocked_until = -math.inf
         logging.getLogger().setLevel(config.log.level.upper())

@@ -1,0 +1,132 @@
+"""Anomalous sequences for people and programs: records of JSON, and lines of text.
+
+The record is documented in docs/cli.md. Guarantees: as `logagent.records`: every text of a log goes
+through `sanitise.printable`; a record is of bounded size; keys with nothing to say are left out.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from logagent.groups import Sighting
+from logagent.records import SCORE_DIGITS, TEXT_CHARS, stamp_text
+from logagent.report import Style
+from logagent.sanitise import printable
+from logagent.sequences.ensemble import Carried
+from logagent.sequences.events import EventReader
+from logagent.sequences.watch import Finding
+from logagent.times import TimeParser
+
+__all__ = ["finding_lines", "finding_record", "finding_text", "signature"]
+
+MOST_CARRIED: Final = 5
+"""Events that a record names, of the heaviest; beyond that nobody reads on."""
+_KEY_CHARS: Final = 200
+_POSITIONS: Final = 10  # places of one event that a record names
+_TEMPLATE_CHARS: Final = 200
+UNKNOWN: Final = "(a line unlike any the model was trained on)"
+"""Shown for an unknown event of which no text is left, as after a restart."""
+
+
+def finding_record(finding: Finding, reader: EventReader, times: TimeParser) -> dict[str, Any]:
+    """Return the record of an anomalous sequence."""
+    episode, judged = finding.episode, finding.judged
+    first, last = episode.first, episode.last
+    record: dict[str, Any] = {"id": episode.id, "kind": "sequence"}
+    if episode.session:
+        record["session"] = printable(episode.session, _KEY_CHARS)
+    record |= {"rule": printable(episode.rule, 100), **_place(first, times, "")}
+    record |= _place(last, times, "last_")
+    if last.source == first.source:
+        del record["last_source"]
+    record |= {
+        "score": round(judged.score, SCORE_DIGITS),
+        "verdict": "anomaly",
+        "lines": episode.count,
+        "ended": episode.ended,
+        "carried": [_carried(each, reader) for each in judged.carried[:MOST_CARRIED]],
+        "votes": {printable(name, 40): bool(vote) for name, vote in judged.votes.items()},
+        "text": printable(first.text, TEXT_CHARS),
+        "last_text": printable(last.text, TEXT_CHARS),
+    }
+    if episode.count > len(episode.events):
+        record["lines_judged"] = len(episode.events)
+    return record
+
+
+def finding_lines(
+    number: int, finding: Finding, count: int, reader: EventReader, style: Style
+) -> list[str]:
+    """Return the lines that show an anomalous sequence, and how many more were like it.
+
+    ::
+
+         1  0.97  ×12  session blk_-123  hdfs.log:120 … 310  19 lines
+              missing: PacketResponder # for block blk_ terminating
+              first: 2008-11-09 20:35:30 INFO dfs.DataNode$DataXceiver: Receiving block …
+    """
+    episode = finding.episode
+    room = max(style.width - 6, 20)
+    what = f"session {printable(episode.session, 60)}" if episode.session else "window"
+    where = f"{printable(episode.first.source, 60)}:{episode.first.line}"
+    if episode.last.source != episode.first.source:
+        where += f" … {printable(episode.last.source, 60)}:{episode.last.line}"
+    elif episode.last.line != episode.first.line:
+        where += f" … {episode.last.line}"
+    score = style.paint(
+        f"{finding.judged.score:.2f}", "31;1" if finding.judged.score >= 0.9 else "33;1"
+    )
+    plural = "" if episode.count == 1 else "s"
+    head = f"{number:>3}  {score}  {style.paint(f'×{count:,}', '1')}  "
+    lines = [head + printable(f"{what}  {where}  {episode.count:,} line{plural}", room)]
+    for each in finding.judged.carried[:MOST_CARRIED]:
+        text = f"{each.kind}: {_template(each, reader)}"
+        lines.append(" " * 6 + style.paint(printable(text, room), "36"))
+    lines.append(" " * 6 + printable(f"first: {printable(episode.first.text, room)}", room))
+    if episode.count > 1:
+        lines.append(" " * 6 + printable(f"last:  {printable(episode.last.text, room)}", room))
+    return lines
+
+
+def finding_text(finding: Finding, reader: EventReader) -> str:
+    """Return an anomalous sequence in one line for people."""
+    episode = finding.episode
+    what = f"session {printable(episode.session, 80)}" if episode.session else "window"
+    said = [
+        f"{each.kind}: {printable(_template(each, reader), 120)}"
+        for each in finding.judged.carried[:2]
+    ]
+    about = "; ".join(said) or printable(episode.last.text, 160)
+    return f"{printable(episode.first.source, 200)}: {what}, {episode.count} lines: {about}"
+
+
+def signature(finding: Finding) -> tuple[tuple[str, int], ...]:
+    """Return what findings of one cause have in common: which events carried them."""
+    return tuple(sorted((each.kind, each.event) for each in finding.judged.carried[:MOST_CARRIED]))
+
+
+def _carried(each: Carried, reader: EventReader) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "what": each.kind,
+        "template": _template(each, reader),
+        "weight": round(float(each.weight), 2),
+    }
+    if each.event >= reader.vocabulary.known:
+        said["unknown"] = True
+    if len(each.positions):
+        said["positions"] = [int(at) for at in each.positions[:_POSITIONS]]
+    return said
+
+
+def _template(each: Carried, reader: EventReader) -> str:
+    return printable(reader.text(each.event), _TEMPLATE_CHARS) or UNKNOWN
+
+
+def _place(sighting: Sighting, times: TimeParser, prefix: str) -> dict[str, Any]:
+    place: dict[str, Any] = {f"{prefix}source": printable(sighting.source, TEXT_CHARS)}
+    if sighting.line:  # else a large file, begun at its end: nobody counted its lines
+        place[f"{prefix}line"] = sighting.line
+    place[f"{prefix}offset"] = sighting.offset
+    if (stamp := times.parse(sighting.text)) is not None:
+        place[f"{prefix}time"] = stamp_text(stamp)
+    return place

@@ -1,0 +1,123 @@
+"""Sequences to findings: what the ensemble says of those that have ended.
+
+Guarantees: every sequence is judged once; equal sequences are judged by the model once as long as
+they are remembered (FlexLog §3.2: the cache's key is the sequence itself). Where the model counts
+events and leaves their order aside, sequences of equal events share a verdict if that is "normal";
+of an anomalous one it is also said where its events are. Memory: the sequencer's, and a cache of
+fixed capacity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from logagent.blocks import Block
+from logagent.cache import TwoGenerationCache
+from logagent.sequences.ensemble import Judged
+from logagent.sequences.episode import Episode
+from logagent.sequences.sequencer import Sequencer
+
+__all__ = ["Finding", "SequenceJudge", "Watch"]
+
+_CAPACITY: Final = 2_700  # verdicts per generation, two thirds of 4,096
+
+
+class SequenceJudge(Protocol):
+    """What is needed of a model; `logagent.sequences.ensemble.Ensemble` is the real one."""
+
+    @property
+    def order_free(self) -> bool:
+        """Whether a verdict's score and votes are the same in any order of the events."""
+        ...
+
+    def judge(self, events: npt.NDArray[np.int32]) -> Judged:
+        """Judge a sequence, int32 (length,)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A sequence that is anomalous."""
+
+    episode: Episode
+    judged: Judged
+
+
+class Watch:
+    """Judges the sequences of all lines it sees."""
+
+    def __init__(self, sequencer: Sequencer, judge: SequenceJudge) -> None:
+        self.sequencer = sequencer
+        self.judged = 0
+        """Sequences judged."""
+        self.anomalous = 0
+        """Of these, how many are anomalous."""
+        self.misses = 0
+        """Of these, how many the model was asked about."""
+        self._judge = judge
+        self._order_free = judge.order_free
+        self._verdicts: TwoGenerationCache[Judged] = TwoGenerationCache(_CAPACITY)
+
+    def see(self, source: str, fingerprint: bytes, block: Block) -> Iterator[Finding]:
+        """Take in the next lines of a source; yield what is anomalous. Take all of it."""
+        return self._findings(self.sequencer.see(source, fingerprint, block))
+
+    def end(self, source: str) -> Iterator[Finding]:
+        """Yield what is anomalous of what a source that is over leaves open. Take all of it."""
+        return self._findings(self.sequencer.end(source))
+
+    def tick(self) -> Iterator[Finding]:
+        """Yield what is anomalous of what ends though no line comes. Take all of it."""
+        return self._findings(self.sequencer.tick())
+
+    def close(self) -> Iterator[Finding]:
+        """Yield what is anomalous of all that is open. Take all of it."""
+        return self._findings(self.sequencer.close())
+
+    def _findings(self, episodes: Iterable[Episode]) -> Iterator[Finding]:
+        for episode in episodes:
+            self.judged += 1
+            # Python seeds its hash of bytes at random: nobody makes two the same on purpose.
+            exactly = hash(episode.events.tobytes())
+            key = hash(np.sort(episode.events).tobytes()) if self._order_free else exactly
+            verdict = self._verdict(key, episode.events)
+            if verdict.anomalous:
+                if self._order_free:
+                    verdict = self._verdict(hash((key, exactly)), episode.events)
+                self.anomalous += 1
+                yield Finding(episode, verdict)
+
+    def _verdict(self, key: int, events: npt.NDArray[np.int32]) -> Judged:
+        verdict = self._verdicts.get(key)
+        if verdict is None:
+            self.misses += 1
+            verdict = self._judge.judge(events)
+            self._verdicts.add(key, verdict)
+        return verdict
+
+    def counts(self) -> dict[str, Any]:
+        """Return the counters, for ``--stats`` and the status; JSON-able."""
+        sequencer = self.sequencer
+        counters = sequencer.counters
+        late, jumps = sequencer.counts_of_clocks()
+        return {
+            "open": sequencer.open_sequences,
+            "judged": self.judged,
+            "anomalous": self.anomalous,
+            "misses": self.misses,
+            "lines": counters.lines,
+            "unknown_lines": sequencer.reader.unknown_lines,
+            "no_key": counters.no_key,
+            "malformed_keys": counters.malformed_keys,
+            "evicted": counters.evicted,
+            "truncated": counters.truncated,
+            "late_lines": late,
+            "clock_jumps": jumps,
+            "unjudged_lines": counters.unjudged_lines,
+            "ended": dict(counters.ended),
+        }

@@ -1,0 +1,278 @@
+"""Sequences in the running agent: from accepted batches to alerts, once for each kind.
+
+A batch is taken in after it was accepted, so nothing of it has to be undone. What it ends is judged
+at once; what is anomalous is told once for all sequences that the same events carry, and again when
+`repeat_seconds` have passed, with how many there were. More than `alerts_per_day` wait for the next
+day; nothing is dropped without being counted.
+
+Guarantees: open sequences and what waits to be told are saved with the positions of the logs, so a
+killed agent goes on where both were: an alert comes twice at most, with the same id. Memory: the
+sequencer's, and `_KINDS` kinds with their latest record.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from logagent.bundle import Bundle
+from logagent.config import Config
+from logagent.errors import BundleError
+from logagent.inputs import Batch, Report
+from logagent.policy.telling import severity_of
+from logagent.records import dumps
+from logagent.sanitise import printable
+from logagent.sequences.events import EventReader
+from logagent.sequences.finding_records import finding_record, finding_text, signature
+from logagent.sequences.part import SequenceModel
+from logagent.sequences.rules import Rule, configured
+from logagent.sequences.sequencer import AT_ONCE, Sequencer
+from logagent.sequences.watch import Finding, Watch
+from logagent.sinks import Alert
+from logagent.times import TimeParser
+
+__all__ = ["SequenceAlerts", "make_sequences"]
+
+_KINDS: Final = 200  # kinds of anomalous sequences that are remembered, 3 kB each
+_DAY_SECONDS: Final = 86400.0
+_ERROR: Final = 3  # RFC 5424, 6.2.1
+IDLE_SECONDS: Final = 3600.0
+"""[s] A session that nothing else ends is over when it was silent for so long: a log that is
+followed has no end."""
+
+
+@dataclass(slots=True)
+class _Kind:
+    """Sequences that the same events carried."""
+
+    count: int
+    """Seen so far."""
+    told_count: int
+    """Of these, how many were told."""
+    told_at: float
+    """When they were told last [s since 1970]; 0: never."""
+    latest: Alert | None
+    """The latest that was not told."""
+
+
+def make_sequences(
+    config: Config, bundle: Bundle, host: str, report: Report, saved: object
+) -> SequenceAlerts:
+    """Make what judges sequences, and go on where the last run stopped.
+
+    Args:
+        config: in force; sequences are enabled.
+        bundle: the model.
+        host: name of this machine, for records.
+        report: hears of what was let go.
+        saved: what `SequenceAlerts.state` returned; None at first.
+
+    Raises:
+        BundleError: the bundle cannot judge sequences, or a rule does not fit what it was
+            trained with.
+    """
+    model = SequenceModel.of(bundle)
+    trained = model.rule
+    if trained.key is not None and not (trained.timeout_seconds or trained.longest_seconds):
+        trained = replace(trained, timeout_seconds=IDLE_SECONDS)
+    try:
+        rules = [
+            configured(table, number, trained)
+            for number, table in enumerate(config.sequences.rules, 1)
+        ] or [trained]
+    except ValueError as error:
+        raise BundleError(f"sequences.rules: {error}") from None
+    alerts = SequenceAlerts(model, rules, config, host, identity=bundle.sha256)
+    if saved is not None:
+        try:
+            for trouble in alerts.load(saved):
+                report("sequences-let-go", trouble)
+        except ValueError as error:  # of another version; the positions beside it are still good
+            report("sequences-let-go", f"open sequences were let go: {error}")
+            alerts = SequenceAlerts(model, rules, config, host, identity=bundle.sha256)
+    return alerts
+
+
+class SequenceAlerts:
+    """Judges sequences of accepted batches and holds the alerts that wait to be delivered."""
+
+    def __init__(
+        self,
+        model: SequenceModel,
+        rules: list[Rule],
+        config: Config,
+        host: str,
+        *,
+        identity: str = "",
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Hold nothing yet.
+
+        Args:
+            model: what judges.
+            rules: which lines make sequences.
+            config: how much is told.
+            host: name of this machine.
+            identity: of the model; open sequences are those of one model.
+            wall: the time of day [s since 1970].
+        """
+        self._reader = EventReader(model.vocabulary)
+        sequencer = Sequencer(
+            self._reader, rules, max_sessions=config.sequences.max_sessions, wall=wall
+        )
+        self.watch = Watch(sequencer, model.ensemble)
+        self._per_day = config.sequences.alerts_per_day
+        self._repeat_seconds = config.sequences.repeat_seconds
+        self._host = host
+        self._identity = identity
+        self._wall = wall
+        self._times = TimeParser()
+        self._kinds: dict[str, _Kind] = {}  # the one seen least lately first
+        self._told: deque[float] = deque(maxlen=self._per_day)
+        self._waiting: deque[Alert] = deque()
+        self._forgotten = 0
+
+    def see(self, batch: Batch) -> None:
+        """Take in an accepted batch."""
+        self._take(self.watch.see(batch.source, batch.fingerprint, batch.block))
+
+    def tick(self) -> bool:
+        """Judge what ends though no line comes; queue what may be told by now.
+
+        Returns whether there may be more: ask again soon.
+        """
+        before = self.watch.judged
+        self._take(self.watch.tick())
+        now = self._wall()
+        for kind in self._kinds.values():
+            if kind.latest is not None:
+                self._tell(kind, now)
+        return self.watch.judged - before >= AT_ONCE
+
+    def close(self) -> None:
+        """Judge all that is open: no line will come any more."""
+        self._take(self.watch.close())
+
+    def next_alert(self) -> Alert | None:
+        """Return the alert to be delivered next; `delivered` moves on."""
+        return self._waiting[0] if self._waiting else None
+
+    def delivered(self) -> None:
+        """The alert was taken."""
+        self._waiting.popleft()
+
+    def _take(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            name = ",".join(f"{what}:{event}" for what, event in signature(finding))
+            kind = self._kinds.pop(name, None) or _Kind(0, 0, 0.0, None)
+            self._kinds[name] = kind
+            if len(self._kinds) > _KINDS:
+                self._forget()
+            kind.count += 1
+            kind.latest = self._alert(finding, kind)
+            self._tell(kind, self._wall())
+
+    def _forget(self) -> None:
+        """Let go of a kind: of those that were told if there are any."""
+        names = list(self._kinds)[:-1]
+        name = next((each for each in names if self._kinds[each].latest is None), names[0])
+        self._forgotten += self._kinds[name].latest is not None
+        del self._kinds[name]
+
+    def _tell(self, kind: _Kind, now: float) -> None:
+        """Queue the latest alert of a kind if it may be told now."""
+        if kind.told_at > now:  # a clock that was put back ends waits, it makes none longer
+            kind.told_at = now - self._repeat_seconds
+        if kind.latest is None or (kind.told_at and now - kind.told_at < self._repeat_seconds):
+            return
+        if len(self._told) == self._per_day and 0 <= now - self._told[0] < _DAY_SECONDS:
+            return
+        self._told.append(now)
+        self._waiting.append(kind.latest)
+        kind.latest, kind.told_at, kind.told_count = None, now, kind.count
+
+    def _alert(self, finding: Finding, kind: _Kind) -> Alert:
+        record = finding_record(finding, self._reader, self._times)
+        id_ = str(record.pop("id"))
+        severity = severity_of(finding.judged.score)
+        head: dict[str, Any] = {"id": id_, "host": self._host, "alert": "sequence"}
+        head["severity"] = "error" if severity <= _ERROR else "warning"
+        if kind.count > 1:
+            head["count"] = kind.count
+            head["since_told"] = kind.count - kind.told_count
+        text = finding_text(finding, self._reader)
+        return Alert(id_, dumps(head | record).encode(), text, severity)
+
+    def counts(self) -> dict[str, Any]:
+        """Return the counters, for the status; JSON-able."""
+        held = sum(kind.latest is not None for kind in self._kinds.values())
+        return self.watch.counts() | {
+            "kinds": len(self._kinds),
+            "kinds_held_back": held,
+            "kinds_forgotten": self._forgotten,
+        }
+
+    def state(self) -> Any:
+        """Return what `load` takes: msgpack types, bounded."""
+        return {
+            "model": self._identity,
+            "open": self.watch.sequencer.state(),
+            "kinds": [
+                [name, kind.count, kind.told_count, kind.told_at, _saved(kind.latest)]
+                for name, kind in self._kinds.items()
+            ],
+            "told": list(self._told),
+            "waiting": [_saved(alert) for alert in self._waiting],
+        }
+
+    def load(self, saved: object) -> list[str]:
+        """Go on where another run stopped; call it once, at first.
+
+        Returns:
+            What was let go, a sentence each.
+
+        Raises:
+            ValueError: `saved` is no such state.
+        """
+        match saved:
+            case {
+                "model": str(identity),
+                "open": open_,
+                "kinds": [*kinds],
+                "told": [*told],
+                "waiting": [*waiting],
+            } if all(isinstance(each, float) for each in told):
+                pass
+            case _:
+                raise ValueError("the sequences have other fields")
+        for each in kinds[-_KINDS:]:
+            match each:
+                case [str(name), int(count), int(told_count), float(told_at), latest]:
+                    # Numbers of events mean something to one model only.
+                    if identity == self._identity or latest is not None:
+                        kind = _Kind(count, told_count, told_at, _restored(latest))
+                        self._kinds[name] = kind
+                case _:
+                    raise ValueError("a kind of sequences has other fields")
+        self._told.extend(told)
+        self._waiting.extend(alert for each in waiting if (alert := _restored(each)) is not None)
+        if identity != self._identity:
+            return ["open sequences were let go: they were of another model"] if open_ else []
+        lost = self.watch.sequencer.load(open_)
+        return [f"open sequences of {printable(name, 80)} were let go" for name in lost]
+
+
+def _saved(alert: Alert | None) -> list[object] | None:
+    return None if alert is None else [alert.id, alert.record, alert.text, alert.severity]
+
+
+def _restored(saved: object) -> Alert | None:
+    match saved:
+        case None:
+            return None
+        case [str(id_), bytes(record), str(text), int(severity)] if 0 <= severity <= 7:
+            return Alert(id_, record, text, severity)
+    raise ValueError("an alert of a sequence has other fields")

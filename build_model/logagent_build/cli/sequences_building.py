@@ -1,0 +1,70 @@
+"""The command that trains on sessions of log lines."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from logagent.bundle import DEFAULT_BUNDLE
+
+from logagent_build.cli.base import app, exit_codes, need, say
+from logagent_build.cli.options import SeedOption
+
+
+@app.command()
+def sequences(
+    logs: Annotated[
+        list[str], typer.Argument(metavar="LOGS...", help="Logs, as `logagent scan` takes them.")
+    ],
+    *,
+    session_key: Annotated[
+        str,
+        typer.Option(metavar="REGEX", help="Lines with the same (?P<session>…) are a session."),
+    ],
+    labels: Annotated[Path, typer.Option(help="A session, a tab, 0 (normal) or 1, one to a line.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Bundle to write.")],
+    base: Annotated[
+        Path, typer.Option(help="Bundle whose other parts are taken over.")
+    ] = DEFAULT_BUNDLE,
+    session_timeout: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            metavar="SECONDS",
+            help="A session ends when nothing came for so long; 0 never.",
+        ),
+    ] = 0.0,
+    session_across: Annotated[
+        bool,
+        typer.Option("--session-across", help="Equal keys of several files are one session."),
+    ] = False,
+    max_events: Annotated[
+        int,
+        typer.Option(
+            min=2, max=4096, help="Events kept of a session; of a longer one its two ends."
+        ),
+    ] = 512,
+    false_alarms: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=0.5, metavar="SHARE", help="Of distinct normal sessions: may be flagged."
+        ),
+    ] = 0.01,
+    seed: SeedOption = 0,
+) -> None:
+    """Train on labelled sessions of log lines: a bundle for `logagent scan --sequences`.
+
+    See docs/sequences-agent.md.
+    """
+    need(("sklearn",))
+    building = importlib.import_module("logagent_build.sequences.building")
+    with exit_codes():
+        rule = building.rule_for(
+            session_key,
+            timeout_seconds=session_timeout,
+            across=session_across,
+            max_events=max_events,
+        )
+        building.build(logs, rule, labels, base, out, seed=seed, false_alarms=false_alarms, say=say)

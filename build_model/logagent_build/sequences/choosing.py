@@ -1,0 +1,82 @@
+"""Which sequences of a training set are labelled, if only some can be.
+
+`drawn` is the paper's: at random, as they come (§4.2.2). `asked` is ours: distinct ones only, a
+few at random, then always those that the forest of the moment finds most anomalous. Nearly all of a
+system's sequences are normal and alike; a label is worth most where an anomaly is likely, and
+whether it is one is then known. Both read no label but those that they return.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from logagent.sequences import features
+from sklearn.ensemble import ExtraTreesClassifier
+
+from logagent_build.sequences.data import Sequences
+from logagent_build.sequences.duplicates import key
+
+__all__ = ["asked", "distinct", "drawn", "rest"]
+
+Indices = npt.NDArray[np.int64]
+
+FIRST = 0.3  # share drawn at random before the first forest: without anomalies it knows nothing
+ROUNDS = 7  # forests, one after each tenth: more rounds gained nothing
+TREES = 50  # for an order of what to ask, fewer than for verdicts
+
+
+def drawn(size: int, most: int, seed: int) -> Indices:
+    """Draw `most` of `size` sequences at random."""
+    return np.random.default_rng([seed, 1]).permutation(size)[:most]
+
+
+def distinct(data: Sequences) -> Indices:
+    """Return the first of each group of equal sequences."""
+    first = dict[bytes, int]()
+    for at, events in enumerate(data.events):
+        first.setdefault(key(events), at)
+    return np.array(sorted(first.values()), dtype=np.int64)
+
+
+def asked(
+    data: Sequences,
+    most: int,
+    seed: int,
+    label: Callable[[Indices], npt.NDArray[np.bool_]] | None = None,
+) -> Indices:
+    """Choose `most` distinct sequences to label, in the order in which they are asked.
+
+    Args:
+        data: the sequences; their labels are read where `label` is not given, and only of those
+            that are returned.
+        most: how many.
+        seed: of the first draw and of the forests.
+        label: a labeller: indices to labels.
+    """
+    answer = label or (lambda which: data.anomalous[which])
+    rows = np.random.default_rng([seed, 2]).permutation(distinct(data))
+    few = max(2, round(most * FIRST))
+    chosen, left = rows[:few], rows[few:]
+    known = answer(chosen)
+    table = features.both_of(data.events, len(data.vocabulary))
+    step = max(1, -(-(most - few) // ROUNDS))
+    while len(chosen) < most and len(left):
+        order = np.arange(len(left))
+        if known.any() and not known.all():
+            model = ExtraTreesClassifier(TREES, random_state=seed).fit(table[chosen], known)
+            order = np.argsort(-model.predict_proba(table[left])[:, 1], kind="stable")
+        taken = order[: min(step, most - len(chosen))]
+        chosen, known = (
+            np.concatenate([chosen, left[taken]]),
+            np.concatenate([known, answer(left[taken])]),
+        )
+        left = np.delete(left, taken)
+    return chosen[:most]
+
+
+def rest(data: Sequences, chosen: Indices) -> Sequences:
+    """Return what equals none of the chosen sequences."""
+    known = {key(data.events[at]) for at in chosen.tolist()}
+    return data.only([at for at, events in enumerate(data.events) if key(events) not in known])

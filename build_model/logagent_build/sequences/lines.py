@@ -1,0 +1,183 @@
+"""Labelled sequences from log lines: by the agent's own code, so both sides see the same.
+
+Guarantees: a line's event and session are what the agent takes them to be; memory is that of the
+sequences, and of the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+from logagent.sanitise import printable
+from logagent.sequences.episode import Episode
+from logagent.sequences.events import EventReader
+from logagent.sequences.rules import Rule
+from logagent.sequences.sequencer import Sequencer
+from logagent.sequences.vocabulary import BUCKETS, MAX_EVENTS, Vocabulary
+from logagent.sources import Limits, SourceProblem, open_all
+
+from logagent_build.sequences.data import Sequences
+
+__all__ = ["Gathered", "gather", "read_labels"]
+
+LEAST_SESSIONS = 2
+"""Sessions that an event must be in to have a number of its own. What only one session says is an
+unknown event already in training, or the model would never have seen one."""
+_MAX_OPEN = 1_000_000  # sessions: the pipeline has room
+
+
+class _Growing(Vocabulary):
+    """Gives every event a number at first sight; the reader, which takes it for unknown, a text."""
+
+    def __init__(self) -> None:
+        super().__init__([], [], MAX_EVENTS)
+        self.keys: dict[int, int] = {}
+
+    def number(self, key: int) -> int:
+        """Return the number of an event; beyond `MAX_EVENTS` one of those given."""
+        if key not in self.keys:
+            if len(self.keys) >= MAX_EVENTS:
+                return key % MAX_EVENTS
+            self.keys[key] = len(self.keys)
+        return self.keys[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What the lines came to."""
+
+    vocabulary: Vocabulary
+    labelled: Sequences
+    """Sequences with a label."""
+    sessions: tuple[str, ...]
+    """The session of each."""
+    counts: dict[str, int]
+    """Lines and sequences left out, for the record."""
+
+
+def read_labels(path: Path) -> dict[bytes, bool]:
+    """Return the label of each session: a session, a tab, 0 (normal) or 1, one to a line.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: a line is none of these, or two labels of one session differ.
+    """
+    labels: dict[bytes, bool] = {}
+    with open(path, "rb") as file:
+        for number, raw in enumerate(file, 1):
+            line = raw.rstrip(b"\r\n")
+            session, tab, label = line.rpartition(b"\t")
+            if number == 1 and line.lower() in (b"session\tlabel", b"session\tanomalous"):
+                continue
+            if not line:
+                continue
+            if not tab or label not in (b"0", b"1"):
+                raise ValueError(
+                    f"{path}:{number}: not a session, a tab, 0 or 1: {printable(line, 80)}"
+                )
+            if labels.setdefault(session, label == b"1") != (label == b"1"):
+                raise ValueError(f"{path}:{number}: {printable(session, 80)} has both labels")
+    if not labels:
+        raise ValueError(f"{path}: has no labels")
+    return labels
+
+
+def gather(
+    logs: Sequence[str],
+    rule: Rule,
+    labels: Mapping[bytes, bool],
+    *,
+    buckets: int = BUCKETS,
+    name: str = "sessions",
+) -> Gathered:
+    """Read logs, make their sessions, and give each its label.
+
+    Args:
+        logs: paths as `logagent scan` takes them; one after the other.
+        rule: how lines make sessions.
+        labels: by session; sessions without one only serve for the vocabulary.
+        buckets: unknown events that are told apart.
+        name: of the result.
+
+    Raises:
+        ValueError: nothing could be read, or no session has a label.
+    """
+    growing = _Growing()
+    reader = EventReader(growing)
+    sequencer = Sequencer(reader, [rule], max_sessions=_MAX_OPEN)
+    episodes = list(_episodes(logs, sequencer))
+    if not episodes:
+        raise ValueError("no sessions in these logs: does the expression find anything?")
+    vocabulary, numbers = _vocabulary(growing, reader, episodes, buckets)
+    kept = [each for each in episodes if each.session in labels]
+    if not kept:
+        example = printable(episodes[0].session, 80)
+        raise ValueError(f"no session has a label; the first session is {example}")
+    anomalous = np.array([labels[each.session] for each in kept], bool)
+    found = {each.session for each in kept}
+    sequences = Sequences(
+        name,
+        [numbers[each.events] for each in kept],
+        anomalous,
+        tuple("anomalous" if bad else "normal" for bad in anomalous),
+        (
+            *(printable(vocabulary.text(number), 200) for number in range(vocabulary.known)),
+            *(f"unknown {number}" for number in range(vocabulary.buckets)),
+        ),
+    )
+    counters = sequencer.counters
+    return Gathered(
+        vocabulary,
+        sequences,
+        tuple(printable(each.session, 200) for each in kept),
+        {
+            "lines": counters.lines,
+            "lines_without_session": counters.no_key,
+            "malformed_keys": counters.malformed_keys,
+            "sequences": len(episodes),
+            "sequences_without_label": len(episodes) - len(kept),
+            "labels_without_session": len(labels.keys() - found),
+            "truncated": counters.truncated,
+        },
+    )
+
+
+def _episodes(logs: Sequence[str], sequencer: Sequencer) -> Iterator[Episode]:
+    problems: list[SourceProblem] = []
+    before = None
+    for source in open_all(logs, Limits(), problems.append):
+        if before is not None:
+            yield from sequencer.end(before)
+        before = source.name
+        fingerprint = blake2b(source.name.encode(errors="surrogateescape"), digest_size=8).digest()
+        for block in source.blocks():
+            yield from sequencer.see(source.name, fingerprint, block)
+    yield from sequencer.close()
+    for problem in problems:
+        if problem.partial:
+            raise ValueError(printable(f"{problem.source}: {problem.message}", 500))
+
+
+def _vocabulary(
+    growing: _Growing, reader: EventReader, episodes: Sequence[Episode], buckets: int
+) -> tuple[Vocabulary, np.ndarray[tuple[int], np.dtype[np.int32]]]:
+    """Return the vocabulary, and by the number at first sight the number in it."""
+    keys = list(growing.keys)
+    sessions: Counter[int] = Counter()
+    for each in episodes:
+        sessions.update(np.unique(each.events).tolist())
+    order = [
+        number
+        for number in sorted(range(len(keys)), key=lambda at: (-sessions[at], reader.text(at)))
+        if sessions[number] >= LEAST_SESSIONS
+    ][: MAX_EVENTS - buckets]
+    vocabulary = Vocabulary(
+        [keys[number] for number in order], [reader.text(number) for number in order], buckets
+    )
+    numbers = np.array([vocabulary.number(key) for key in keys] or [0], np.int32)
+    return vocabulary, numbers

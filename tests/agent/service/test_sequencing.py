@@ -1,0 +1,296 @@
+"""Sequences in the running agent: told once, told again, never lost by a kill or a full sink."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgpack
+import pytest
+from logagent.bundle import DEFAULT_BUNDLE, Bundle
+from logagent.config import Config, load
+from logagent.config_sections import Sequences
+from logagent.errors import BundleError, ConfigError
+from logagent.inputs import Batch
+from logagent.sequences.part import SequenceModel
+from logagent.sequences.rules import Rule
+from logagent.service.agent import Agent
+from logagent.service.alerts import LineAlerts
+from logagent.service.own_lines import OwnLines
+from logagent.service.sequencing import IDLE_SECONDS, SequenceAlerts, make_sequences
+from logagent.sinks import Alert
+
+from ..sequences.fakes import JOB, block, bundle, line, part
+from .running import Running, until
+from .test_agent import Standing
+
+NOON = 1_800_000_000.0
+DAY = 86400.0
+
+
+class Told:
+    """`SequenceAlerts` with a clock of its own and somebody who takes what it says."""
+
+    def __init__(self, rule: Rule | None = None, **settings: Any) -> None:
+        self.now = NOON
+        self.rule = rule or Rule(key=JOB, timeout_seconds=60.0)
+        self.config = Config(sequences=Sequences(enabled=True, **settings))
+        self.alerts = self.made()
+
+    def made(self, identity: str = "model") -> SequenceAlerts:
+        model = SequenceModel.read(part())
+        return SequenceAlerts(
+            model, [self.rule], self.config, "box", identity=identity, wall=lambda: self.now
+        )
+
+    def see(self, *lines: bytes, source: str = "a.log") -> None:
+        self.alerts.see(Batch(source, b"finger-8", block(*lines)))
+
+    def idle(self) -> list[dict[str, Any]]:
+        """Let the time-out pass; return what is told."""
+        self.now += 61
+        self.alerts.tick()
+        return self.taken()
+
+    def taken(self) -> list[dict[str, Any]]:
+        told = []
+        while (alert := self.alerts.next_alert()) is not None:
+            told.append(json.loads(alert.record))
+            self.alerts.delivered()
+        return told
+
+
+def test_a_session_without_its_end_is_told_when_it_is_idle() -> None:
+    made = Told()
+    made.see(line(1, "begin"), line(2, "begin"), line(2, "end"))
+    assert [] == made.taken()
+    (record,) = made.idle()
+    assert ("j1", "box", "sequence", "idle") == tuple(
+        record[name] for name in ("session", "host", "alert", "ended")
+    )
+
+
+def test_sessions_of_one_kind_are_told_once_and_again_after_a_while_with_their_number() -> None:
+    made = Told()
+    for number in range(5):
+        made.see(line(number, "begin"))
+    assert ["j0"] == [each["session"] for each in made.idle()]
+    assert [] == made.idle()
+    made.now += DAY
+    made.alerts.tick()
+    (again,) = made.taken()
+    assert (5, 4) == (again["count"], again["since_told"])
+
+
+def test_more_than_a_day_may_bring_waits_for_the_next_and_is_not_lost() -> None:
+    made = Told(alerts_per_day=1, repeat_seconds=0.0)
+    for number in range(3):
+        made.see(line(number, "begin"))
+        made.now += 61
+        made.alerts.tick()
+    assert ["j0"] == [each["session"] for each in made.taken()]
+    assert 1 == made.alerts.counts()["kinds_held_back"]
+    made.now += DAY
+    made.alerts.tick()
+    assert ["j2"] == [each["session"] for each in made.taken()]
+
+
+def test_a_clock_that_is_put_back_silences_nothing() -> None:
+    made = Told(alerts_per_day=1)
+    made.see(line(1, "begin"))
+    assert 1 == len(made.idle())
+    made.now -= 400 * DAY
+    made.see(line(2, "begin"))
+    assert 1 == len(made.idle())
+
+
+def test_what_is_open_and_what_waits_survives_a_restart() -> None:
+    made = Told()
+    made.see(line(1, "begin"))
+    made.now += 61
+    made.alerts.tick()
+    made.see(line(2, "begin"))
+    again = Told()
+    again.now = made.now
+    saved = msgpack.unpackb(msgpack.packb(made.alerts.state()))
+    assert [] == again.alerts.load(saved)
+    assert made.taken() == again.taken() != []
+    again.see(line(2, "end"))
+    assert [] == again.idle()
+
+
+def test_a_restart_repeats_with_equal_ids() -> None:
+    def first() -> dict[str, Any]:
+        made = Told()
+        made.see(line(1, "begin"))
+        return made.idle()[0]
+
+    assert first()["id"] == first()["id"]
+
+
+def test_open_sessions_of_another_model_are_let_go_and_alerts_are_not() -> None:
+    made = Told()
+    made.see(line(1, "begin"))
+    made.now += 61
+    made.alerts.tick()
+    made.see(line(2, "begin"))
+    other = made.made("another")
+    assert ["open sequences were let go: they were of another model"] == other.load(
+        made.alerts.state()
+    )
+    assert other.next_alert() is not None
+    assert 0 == other.watch.sequencer.open_sequences
+
+
+def test_kinds_are_bounded_and_what_was_not_told_goes_last() -> None:
+    made = Told(alerts_per_day=1)
+    for number in range(300):
+        made.alerts._kinds[f"told {number}"] = SimpleNamespace(latest=None)  # type: ignore[assignment]
+        if len(made.alerts._kinds) > 200:
+            made.alerts._forget()
+    assert (200, 0) == (len(made.alerts._kinds), made.alerts.counts()["kinds_forgotten"])
+
+
+# ---- what the configuration says ----
+
+
+def config(tmp_path: Path, text: str) -> Config:
+    file = tmp_path / "logagent.toml"
+    file.write_text(text)
+    return load(file)
+
+
+def test_rules_of_the_configuration_are_those_in_force(tmp_path: Path) -> None:
+    made = config(
+        tmp_path,
+        "[sequences]\nenabled = true\n[[sequences.rules]]\nsources = ['*/a.log']\n"
+        "timeout_seconds = 5\n[[sequences.rules]]\nwindow_lines = 100\nsteps = 2\n",
+    )
+    assert made.sequences.rules == load(tmp_path / "logagent.toml").sequences.rules
+    again = tmp_path / "again.toml"
+    again.write_text(made.to_toml())
+    assert made == load(again)
+    alerts = make_sequences(made, Bundle.load(bundle(tmp_path / "b")), "box", print, None)
+    first, second = alerts.watch.sequencer._rules
+    assert (("*/a.log",), 5.0, JOB) == (first.sources, first.timeout_seconds, first.key)
+    assert (100, 2) == (second.window_lines, second.steps)
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ("rules = 5", "list of at most 50 tables"),
+        ("rules = ['x']", "a table"),
+        ("[[sequences.rules]]\nkey = '(?P<session>(a+)+)x'", "rule 1: repeats"),
+        ("[[sequences.rules]]\n[[sequences.rules]]\nkye = ''", "rule 2: no key kye"),
+    ],
+)
+def test_rules_that_make_no_sense_stop_the_start(tmp_path: Path, rules: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        config(tmp_path, f"[sequences]\n{rules}\n")
+
+
+def test_a_session_of_a_followed_log_ends_though_training_knew_no_time_out(
+    tmp_path: Path,
+) -> None:
+    made = Config(sequences=Sequences(enabled=True))
+    alerts = make_sequences(made, Bundle.load(bundle(tmp_path / "b")), "box", print, None)
+    assert [IDLE_SECONDS] == [each.timeout_seconds for each in alerts.watch.sequencer._rules]
+
+
+def test_a_bundle_that_cannot_is_told() -> None:
+    with pytest.raises(BundleError, match="no part 'sequences'"):
+        make_sequences(Config(), Bundle.load(DEFAULT_BUNDLE), "box", print, None)
+
+
+def test_a_state_that_makes_no_sense_is_let_go_and_said_so(tmp_path: Path) -> None:
+    loaded, said = Bundle.load(bundle(tmp_path / "b")), []
+    for saved in ({"x": 1}, [], "?"):
+        alerts = make_sequences(Config(), loaded, "box", lambda *told: said.append(told), saved)
+        assert 0 == alerts.watch.sequencer.open_sequences
+    assert ["sequences-let-go"] * 3 == [kind for kind, _ in said]
+
+
+# ---- in the loop ----
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Agent:
+    return Agent(None, {"state.dir": str(tmp_path), "state.save_seconds": 10.0})
+
+
+def test_a_batch_that_no_sink_took_is_not_counted_twice(agent: Agent) -> None:
+    standing, made = Standing(agent), Told()
+    agent.sequences = made.alerts
+    agent.alerts = LineAlerts("box", OwnLines([1]))
+    standing.sinks[0].down = standing.sinks[1].down = True
+    for lines in ([line(1, "failed")], [], []):
+        standing.turn(*lines)
+    assert (0, 0) == (standing.lines.read, made.alerts.watch.counts()["lines"])
+    standing.sinks[0].down = standing.sinks[1].down = False
+    standing.turn()
+    assert (1, 1) == (standing.lines.read, made.alerts.watch.counts()["lines"])
+
+
+def test_an_alert_that_no_sink_takes_waits_and_stops_the_reading(agent: Agent) -> None:
+    standing, made = Standing(agent), Told()
+    agent.sequences = made.alerts
+    standing.turn(line(1, "begin"))
+    made.now += 61
+    made.alerts.tick()
+    standing.sinks[0].down = standing.sinks[1].down = True
+    standing.turn(line(2, "begin"))
+    assert (1, 1) == (standing.lines.read, len(standing.lines.waiting))
+    standing.sinks[0].down = standing.sinks[1].down = False
+    standing.turn()
+    for sink in standing.sinks:
+        assert ["j1"] == [json.loads(each.record)["session"] for each in told(sink.taken)]
+    assert 2 == standing.lines.read
+
+
+def told(alerts: list[Alert]) -> list[Alert]:
+    return [each for each in alerts if b'"kind":"sequence"' in each.record]
+
+
+def test_a_turn_without_lines_tells_what_waits(agent: Agent) -> None:
+    standing, made = Standing(agent), Told()
+    agent.sequences = made.alerts
+    standing.turn(line(1, "begin"))
+    assert [] == made.taken()
+    made.now += 61
+    made.alerts.tick()
+    standing.turn()
+    assert 1 == len(told(standing.sinks[0].taken)) == agent.alerts_sent
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    made = Running(tmp_path)
+    yield made
+    made.stop(signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_kill_9_in_the_middle_of_a_session_loses_nothing_of_it(running: Running) -> None:
+    made = bundle(running.folder / "jobs.bundle", Rule(key=JOB, timeout_seconds=60.0))
+    (running.folder / "logagent.toml").write_text(
+        f"[sequences]\nenabled = true\n[model]\nbundle = '{made}'\nbackend = 'numpy'\n"
+    )
+    # Only the second start sees that session 1 goes on, and only the first saw how it began.
+    running.start("--from-start")
+    running.append(*(f"{line(each, 'begin', 0).decode()}\n" for each in (1, 2)))
+    running.read(2)
+    running.saved()
+    running.stop(signal.SIGKILL)
+    running.append(f"{line(1, 'end', 5).decode()}\n")
+    running.append(*(f"{line(3, 'work', 600 + at).decode()}\n" for at in range(3)))
+    running.start("--from-start")
+    found = until(
+        lambda: [each for each in running.printed() if each.get("kind") == "sequence"], "an alert"
+    )
+    assert [("j2", 1, 2)] == [(each["session"], each["lines"], each["line"]) for each in found]
+    assert 1 == running.status()["sequences"]["open"]

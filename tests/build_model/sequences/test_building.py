@@ -1,0 +1,122 @@
+"""`logagent-build sequences`, from logs and labels to a bundle that the agent judges with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sklearn", reason="training needs the [build] extra")
+
+import numpy as np
+from logagent import cli as agent_cli
+from logagent.bundle import DEFAULT_BUNDLE, Bundle
+from logagent.sequences.part import SequenceModel
+from logagent_build import cli
+from typer.testing import CliRunner
+
+from .test_lines import CUT, KEY, WHOLE, write
+
+BAD = {number for number in range(60) if number % 4 == 0}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("jobs")
+    jobs = {
+        number: (CUT if number in BAD else WHOLE)[:1]
+        + ("work",) * (number % 7)
+        + ("end",) * (number not in BAD)
+        for number in range(60)
+    }
+    write(folder / "train.log", jobs)
+    (folder / "labels.tsv").write_text(
+        "".join(f"j{number}\t{int(number in BAD)}\n" for number in jobs)
+    )
+    return folder
+
+
+def build(folder: Path, out: Path, *more: str):  # type: ignore[no-untyped-def]
+    given = [
+        str(folder / "train.log"),
+        "--session-key",
+        KEY,
+        "--labels",
+        str(folder / "labels.tsv"),
+    ]
+    return CliRunner().invoke(cli.app, ["sequences", *given, "-o", str(out), *more])
+
+
+def test_a_bundle_is_made_that_finds_what_it_was_taught(made: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "jobs.bundle"
+    done = build(made, bundle)
+    assert 0 == done.exit_code, done.output
+    assert "60 labelled sequences, 15 anomalous, 3 events" in done.output
+    log = write(tmp_path / "test.log", {1: WHOLE, 2: CUT, 3: ("begin", "work", "work", "end")})
+    scanned = CliRunner().invoke(
+        agent_cli.app,
+        ["scan", str(log), "--sequences", "--bundle", str(bundle), "--format", "jsonl"],
+    )
+    (record,) = [json.loads(line) for line in scanned.stdout.splitlines() if "sequence" in line]
+    assert "j2" == record["session"]
+    assert ("missing", "job j: end") in {
+        (each["what"], each["template"]) for each in record["carried"]
+    }
+
+
+def test_the_other_parts_are_those_of_the_base_and_the_rule_is_stored(
+    made: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "x.bundle"
+    assert 0 == build(made, out, "--session-timeout", "60", "--session-across").exit_code
+    base, bundle = Bundle.load(DEFAULT_BUNDLE), Bundle.load(out)
+    assert all(bytes(base.part(name)) == bytes(bundle.part(name)) for name in base.sizes())
+    model = SequenceModel.of(bundle)
+    assert (60.0, True) == (model.rule.timeout_seconds, model.rule.across)
+    assert 60 == model.record["labelled_sequences"]
+    rng = np.random.default_rng(1)
+    for length in range(1, 20):  # what the agent's cache relies on
+        events = rng.integers(0, model.ensemble.events, length, dtype=np.int32)
+        verdicts = [model.ensemble.judge(each) for each in (events, rng.permutation(events))]
+        assert 1 == len({(each.score, tuple(each.votes.items())) for each in verdicts})
+
+
+def test_the_same_input_gives_the_same_bytes(made: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert 0 == build(made, tmp_path / name).exit_code
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_labels_of_one_kind_teach_nothing(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "labels.tsv").write_text("j1\t0\nj2\t0\n")
+    (tmp_path / "train.log").write_bytes((made / "train.log").read_bytes())
+    done = build(tmp_path, tmp_path / "x.bundle")
+    assert (4, True) == (done.exit_code, "all sessions have one label" in done.output)
+    assert not (tmp_path / "x.bundle").exists()
+
+
+def test_an_expression_that_could_take_too_long_is_refused(made: Path, tmp_path: Path) -> None:
+    given = [
+        str(made / "train.log"),
+        "--labels",
+        str(made / "labels.tsv"),
+        "-o",
+        str(tmp_path / "x"),
+    ]
+    done = CliRunner().invoke(
+        cli.app, ["sequences", *given, "--session-key", "(?P<session>(a+)+)x"]
+    )
+    assert (4, True) == (done.exit_code, "repeats something" in done.output)
+
+
+def test_every_option_is_on_the_page() -> None:
+    import typer.main
+
+    page = Path(__file__).parents[3] / "docs" / "sequences-agent.md"
+    if not page.is_file():
+        pytest.skip("docs/ is not here: the tests run without the repository around them")
+    command = typer.main.get_command(cli.app).commands["sequences"]  # type: ignore[attr-defined]
+    options = [o for p in command.params for o in p.opts if o.startswith("--")]
+    rows = [row for row in page.read_text("utf-8").splitlines() if row.startswith("|")]
+    assert [] == [o for o in options if not any(f"`{o}`" in r or f"`{o} " in r for r in rows)]
