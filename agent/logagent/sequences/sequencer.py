@@ -107,8 +107,8 @@ class Sequencer:
         events = self.reader.read(block)
         self.counters.lines += len(events)
         room, left = self._room, AT_ONCE
-        for start, stop, stamp in times.spans(block):
-            seconds = log.clock.read(stamp, stop - start)
+        for start, stop, stamp, agreed in times.spans(block):
+            seconds = log.clock.read(stamp, stop - start, agreed=agreed)
             for episode in islice(log.table.expire(seconds), left):
                 left -= 1
                 yield episode
