@@ -34,11 +34,12 @@ from logagent.sequences.watch import Finding, Watch
 from logagent.sinks import Alert
 from logagent.times import TimeParser
 
-__all__ = ["SequenceAlerts", "make_sequences"]
+__all__ = ["SequenceAlerts", "at_rest", "make_sequences"]
 
 _KINDS: Final = 200  # kinds of anomalous sequences that are remembered, 3 kB each
 _DAY_SECONDS: Final = 86400.0
 _ERROR: Final = 3  # RFC 5424, 6.2.1
+_NOTHING_OPEN: Final[list[object]] = [[], []]  # the state of a sequencer that has seen no line
 IDLE_SECONDS: Final = 3600.0
 """[s] A session that nothing else ends is over when it was silent for so long: a log that is
 followed has no end."""
@@ -94,6 +95,14 @@ def make_sequences(
             report("sequences-let-go", f"open sequences were let go: {error}")
             alerts = SequenceAlerts(model, rules, config, host, identity=bundle.sha256)
     return alerts
+
+
+def at_rest(saved: object) -> object:
+    """Return what is kept of a state while nobody judges: what was told, and what waits to be.
+
+    What was open is let go: lines that nobody reads would be missing in it.
+    """
+    return saved | {"open": _NOTHING_OPEN} if isinstance(saved, dict) else None
 
 
 class SequenceAlerts:
@@ -260,8 +269,10 @@ class SequenceAlerts:
         self._told.extend(told)
         self._waiting.extend(alert for each in waiting if (alert := _restored(each)) is not None)
         if identity != self._identity:
-            return ["open sequences were let go: they were of another model"] if open_ else []
-        lost = self.watch.sequencer.load(open_)
+            if open_ == _NOTHING_OPEN:
+                return []
+            return ["open sequences were let go: they were of another model"]
+        lost = dict.fromkeys(self.watch.sequencer.load(open_))  # a rule once, not each of its logs
         return [f"open sequences of {printable(name, 80)} were let go" for name in lost]
 
 

@@ -146,6 +146,18 @@ def test_open_sessions_of_another_model_are_let_go_and_alerts_are_not() -> None:
     assert 0 == other.watch.sequencer.open_sequences
 
 
+def test_another_model_lets_nothing_go_where_nothing_was_open() -> None:
+    assert [] == Told().made("another").load(Told().alerts.state())
+
+
+def test_a_rule_that_changed_is_told_once_and_not_for_each_of_its_logs() -> None:
+    made = Told()
+    for source in ("a.log", "b.log", "c.log"):
+        made.see(line(1, "begin"), source=source)
+    other = Told(Rule(key=JOB, timeout_seconds=61.0))
+    assert ["open sequences of default were let go"] == other.alerts.load(made.alerts.state())
+
+
 def test_kinds_are_bounded_and_what_was_not_told_goes_last() -> None:
     made = Told(alerts_per_day=1)
     for number in range(300):
@@ -250,6 +262,30 @@ def test_an_alert_that_no_sink_takes_waits_and_stops_the_reading(agent: Agent) -
     for sink in standing.sinks:
         assert ["j1"] == [json.loads(each.record)["session"] for each in told(sink.taken)]
     assert 2 == standing.lines.read
+
+
+def test_what_waits_to_be_told_survives_a_model_that_cannot_judge_sequences(
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("logagent.service.agent.in_force", lambda _: SimpleNamespace(why="updated"))
+    wanted = Config(sequences=Sequences(enabled=True))
+    able, unable = (
+        SimpleNamespace(scorer=SimpleNamespace(bundle=Bundle.load(path)))
+        for path in (bundle(tmp_path / "b"), DEFAULT_BUNDLE)
+    )
+    first: Any = agent._sequences(wanted, able, None)  # type: ignore[arg-type]
+    for session in (0, 1, 2):
+        first.see(Batch("a.log", b"finger-8", block(line(session, "begin", 7200 * session))))
+    first.tick()
+    waits = first.next_alert()
+    assert waits is not None
+    assert agent._sequences(wanted, unable, first.state()) is None  # type: ignore[arg-type]
+    again: Any = agent._sequences(wanted, able, agent._resting)  # type: ignore[arg-type]
+    assert waits == again.next_alert()
+    # Of what was open then, lines are missing now.
+    assert 0 == again.watch.sequencer.open_sequences < first.watch.sequencer.open_sequences
+    agent._sequences(Config(), able, first.state())  # type: ignore[arg-type]
+    assert agent._resting is None
 
 
 def told(alerts: list[Alert]) -> list[Alert]:
