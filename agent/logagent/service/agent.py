@@ -32,6 +32,7 @@ from logagent.service.adapting import adapted, is_to_forget, load_facts, make_ad
 from logagent.service.alerts import Alerts, GroupAlerts, Plan
 from logagent.service.log import AgentLog, Reporter, set_up
 from logagent.service.notify import Notifier
+from logagent.service.own_lines import OwnLines
 from logagent.service.parts import (
     Model,
     host_name,
@@ -185,7 +186,8 @@ class Agent:
         from logagent.service.sequencing import at_rest, make_sequences  # noqa: PLC0415 - few want it
 
         try:
-            made = make_sequences(config, model.scorer.bundle, host_name(), self.reporter, saved)
+            bundle, own = model.scorer.bundle, OwnLines(self.pids)
+            made = make_sequences(config, bundle, host_name(), self.reporter, saved, own)
         except BundleError as error:
             if in_force(config).why != "updated":
                 raise

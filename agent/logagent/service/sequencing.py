@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from logagent.blocks import Block
 from logagent.bundle import Bundle
 from logagent.config import Config
 from logagent.errors import BundleError
@@ -31,6 +32,7 @@ from logagent.sequences.part import SequenceModel
 from logagent.sequences.rules import Rule, configured
 from logagent.sequences.sequencer import AT_ONCE, Sequencer
 from logagent.sequences.watch import Finding, Watch
+from logagent.service.own_lines import OWN_NAME, OwnLines
 from logagent.sinks import Alert
 from logagent.times import TimeParser
 
@@ -60,7 +62,12 @@ class _Kind:
 
 
 def make_sequences(
-    config: Config, bundle: Bundle, host: str, report: Report, saved: object
+    config: Config,
+    bundle: Bundle,
+    host: str,
+    report: Report,
+    saved: object,
+    own: OwnLines | None = None,
 ) -> SequenceAlerts:
     """Make what judges sequences, and go on where the last run stopped.
 
@@ -70,6 +77,7 @@ def make_sequences(
         host: name of this machine, for records.
         report: hears of what was let go.
         saved: what `SequenceAlerts.state` returned; None at first.
+        own: lines to leave out.
 
     Raises:
         BundleError: the bundle cannot judge sequences, or a rule does not fit what it was
@@ -86,14 +94,14 @@ def make_sequences(
         ] or [trained]
     except ValueError as error:
         raise BundleError(f"sequences.rules: {error}") from None
-    alerts = SequenceAlerts(model, rules, config, host, identity=bundle.sha256)
+    alerts = SequenceAlerts(model, rules, config, host, identity=bundle.sha256, own=own)
     if saved is not None:
         try:
             for trouble in alerts.load(saved):
                 report("sequences-let-go", trouble)
         except ValueError as error:  # of another version; the positions beside it are still good
             report("sequences-let-go", f"open sequences were let go: {error}")
-            alerts = SequenceAlerts(model, rules, config, host, identity=bundle.sha256)
+            alerts = SequenceAlerts(model, rules, config, host, identity=bundle.sha256, own=own)
     return alerts
 
 
@@ -116,6 +124,7 @@ class SequenceAlerts:
         host: str,
         *,
         identity: str = "",
+        own: OwnLines | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """Hold nothing yet.
@@ -126,8 +135,10 @@ class SequenceAlerts:
             config: how much is told.
             host: name of this machine.
             identity: of the model; open sequences are those of one model.
+            own: lines to leave out: an alert that comes back names the session that it is about.
             wall: the time of day [s since 1970].
         """
+        self._own = own
         self._reader = EventReader(model.vocabulary)
         sequencer = Sequencer(
             self._reader, rules, max_sessions=config.sequences.max_sessions, wall=wall
@@ -146,7 +157,8 @@ class SequenceAlerts:
 
     def see(self, batch: Batch) -> None:
         """Take in an accepted batch."""
-        self._take(self.watch.see(batch.source, batch.fingerprint, batch.block))
+        for block in self._others(batch.block):
+            self._take(self.watch.see(batch.source, batch.fingerprint, block))
 
     def tick(self) -> bool:
         """Judge what ends though no line comes; queue what may be told by now.
@@ -172,6 +184,20 @@ class SequenceAlerts:
     def delivered(self) -> None:
         """The alert was taken."""
         self._waiting.popleft()
+
+    def _others(self, block: Block) -> Iterator[Block]:
+        """Yield what of a block others wrote."""
+        if self._own is None or OWN_NAME not in block.data:
+            yield block
+            return
+        start = 0
+        lines = block.lines()
+        ends = [at for at, line in enumerate(lines) if self._own.holds(line)]
+        for end in [*ends, len(lines)]:
+            if start < end:
+                number = block.first_line + start if block.first_line else 0
+                yield Block(b"\n".join(lines[start:end]), number, block.line_offset(start))
+            start = end + 1
 
     def _take(self, findings: Iterable[Finding]) -> None:
         for finding in findings:

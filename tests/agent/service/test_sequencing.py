@@ -44,7 +44,13 @@ class Told:
     def made(self, identity: str = "model") -> SequenceAlerts:
         model = SequenceModel.read(part())
         return SequenceAlerts(
-            model, [self.rule], self.config, "box", identity=identity, wall=lambda: self.now
+            model,
+            [self.rule],
+            self.config,
+            "box",
+            identity=identity,
+            own=OwnLines([77]),
+            wall=lambda: self.now,
         )
 
     def see(self, *lines: bytes, source: str = "a.log") -> None:
@@ -72,6 +78,22 @@ def test_a_session_without_its_end_is_told_when_it_is_idle() -> None:
     assert ("j1", "box", "sequence", "idle") == tuple(
         record[name] for name in ("session", "host", "alert", "ended")
     )
+
+
+def test_an_alert_that_comes_back_through_a_log_is_no_line_of_the_session_it_names() -> None:
+    made, plain = Told(), Told()
+    own = b"Mar 14 07:15:57 box logagent[77]: "
+    others = [line(1, "begin"), line(2, "end"), line(1, "work")]
+    plain.see(*others)
+    made.see(own + line(9, "x"), *others[:2], own + line(1, "x"), others[2], own + line(9, "x"))
+    made.see(own + line(9, "begin"))
+    for told in (made, plain):
+        counts = told.alerts.watch.counts()
+        assert (3, 2) == (counts["lines"], counts["open"])
+    found, same = made.idle(), plain.idle()
+    assert ["j1"] == [each["session"] for each in found] == [each["session"] for each in same]
+    begun = len(own + line(9, "x")) + 1
+    assert (2, 5, begun) == (found[0]["line"], found[0]["last_line"], found[0]["offset"])
 
 
 def test_sessions_of_one_kind_are_told_once_and_again_after_a_while_with_their_number() -> None:
@@ -268,12 +290,14 @@ def test_what_waits_to_be_told_survives_a_model_that_cannot_judge_sequences(
     agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("logagent.service.agent.in_force", lambda _: SimpleNamespace(why="updated"))
-    wanted = Config(sequences=Sequences(enabled=True))
+    wanted, agent.pids = Config(sequences=Sequences(enabled=True)), [77]
     able, unable = (
         SimpleNamespace(scorer=SimpleNamespace(bundle=Bundle.load(path)))
         for path in (bundle(tmp_path / "b"), DEFAULT_BUNDLE)
     )
     first: Any = agent._sequences(wanted, able, None)  # type: ignore[arg-type]
+    first.see(Batch("a.log", b"finger-8", block(b"box logagent[77]: " + line(9, "begin"))))
+    assert 0 == first.watch.sequencer.open_sequences
     for session in (0, 1, 2):
         first.see(Batch("a.log", b"finger-8", block(line(session, "begin", 7200 * session))))
     first.tick()
