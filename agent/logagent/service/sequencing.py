@@ -42,9 +42,10 @@ _KINDS: Final = 200  # kinds of anomalous sequences that are remembered, 3 kB ea
 _DAY_SECONDS: Final = 86400.0
 _ERROR: Final = 3  # RFC 5424, 6.2.1
 _NOTHING_OPEN: Final[list[object]] = [[], []]  # the state of a sequencer that has seen no line
-IDLE_SECONDS: Final = 3600.0
+IDLE_SECONDS: Final = _DAY_SECONDS
 """[s] A session that nothing else ends is over when it was silent for so long: a log that is
-followed has no end."""
+followed has no end. A silence that is taken for the end makes two halves of a session, and both
+lack something; too long a wait only tells of it later, and room is bounded by other means."""
 
 
 @dataclass(slots=True)

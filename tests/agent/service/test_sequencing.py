@@ -233,6 +233,7 @@ def test_a_session_of_a_followed_log_ends_though_training_knew_no_time_out(
 ) -> None:
     made = Config(sequences=Sequences(enabled=True))
     alerts = make_sequences(made, Bundle.load(bundle(tmp_path / "b")), "box", print, None)
+    assert 86400.0 == IDLE_SECONDS
     assert [IDLE_SECONDS] == [each.timeout_seconds for each in alerts.watch.sequencer._rules]
 
 
@@ -293,7 +294,7 @@ def test_what_waits_to_be_told_survives_a_model_that_cannot_judge_sequences(
     wanted, agent.pids = Config(sequences=Sequences(enabled=True)), [77]
     able, unable = (
         SimpleNamespace(scorer=SimpleNamespace(bundle=Bundle.load(path)))
-        for path in (bundle(tmp_path / "b"), DEFAULT_BUNDLE)
+        for path in (bundle(tmp_path / "b", Rule(key=JOB, timeout_seconds=60.0)), DEFAULT_BUNDLE)
     )
     first: Any = agent._sequences(wanted, able, None)  # type: ignore[arg-type]
     first.see(Batch("a.log", b"finger-8", block(b"box logagent[77]: " + line(9, "begin"))))
