@@ -181,12 +181,21 @@ def test_a_rule_that_changed_is_told_once_and_not_for_each_of_its_logs() -> None
 
 
 def test_kinds_are_bounded_and_what_was_not_told_goes_last() -> None:
-    made = Told(alerts_per_day=1)
+    made = Told(alerts_per_day=1).alerts
+    made._kinds["untold"] = SimpleNamespace(latest="an alert")  # type: ignore[assignment]
     for number in range(300):
-        made.alerts._kinds[f"told {number}"] = SimpleNamespace(latest=None)  # type: ignore[assignment]
-        if len(made.alerts._kinds) > 200:
-            made.alerts._forget()
-    assert (200, 0) == (len(made.alerts._kinds), made.alerts.counts()["kinds_forgotten"])
+        made._kinds[f"told {number}"] = SimpleNamespace(latest=None)  # type: ignore[assignment]
+        if len(made._kinds) > 200:
+            made._forget()
+    assert (200, 0) == (len(made._kinds), made.counts()["kinds_forgotten"])
+    assert "untold" in made._kinds
+    for number in range(300):
+        made._kinds[f"other {number}"] = SimpleNamespace(latest="an alert")  # type: ignore[assignment]
+        if len(made._kinds) > 200:
+            made._forget()
+    # What had been told went first, then the oldest of the others, and that is counted.
+    assert (200, 101) == (len(made._kinds), made.counts()["kinds_forgotten"])
+    assert "untold" not in made._kinds
 
 
 # ---- what the configuration says ----
