@@ -6,15 +6,19 @@ The selection rule is leave-one-domain-out (`held_out`), in full or as its k-fol
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from logagent import files
 
 from logagent_build.corpora import Domain, Phrase
 from logagent_build.features import featurise
@@ -153,6 +157,7 @@ def held_out(
     kin: bool = True,
     train_on: Callable[[Domain], bool] = _any,
     jobs: int = 1,
+    keep: Path | None = None,
     progress: Callable[[float], None] = _silent,
 ) -> HeldOut:
     """Train one model per fold and predict the domains it has not seen.
@@ -169,6 +174,8 @@ def held_out(
         kin: leave out systems with the same software together.
         train_on: which domains may be trained on at all (the others are only predicted).
         jobs: folds at a time, each in a process of its own; the result does not depend on it.
+        keep: folder in which the result of each fold is kept, so that a run that was stopped goes
+            on; of one configuration and data only, which is the caller's to see to.
         progress: told the share of the work done.
     """
     groups = groups_of(len(domains), config.groups, config.seed)
@@ -185,7 +192,9 @@ def held_out(
         work.append(_Fold(config, language, train, heads, rest, phrases, test, test_pairs))
     logits: dict[str, Floats] = {}
     of_pairs: list[Floats] = []
-    for by_domain, scored in _each(work, jobs, progress):
+    name = f"fold-{'kin' if kin else 'plain'}-"
+    kept = [None if keep is None else keep / f"{name}{number}.npz" for number in range(len(work))]
+    for by_domain, scored in _each(work, kept, jobs, progress):
         logits |= by_domain
         of_pairs.append(scored)
     return HeldOut(
@@ -198,18 +207,50 @@ def held_out(
 
 
 def _each(
-    work: Sequence[_Fold], jobs: int, progress: Callable[[float], None]
+    work: Sequence[_Fold],
+    kept: Sequence[Path | None],
+    jobs: int,
+    progress: Callable[[float], None],
 ) -> Iterator[tuple[dict[str, Floats], Floats]]:
-    """Yield the results of all folds, in order."""
-    if jobs == 1:
-        for number, fold in enumerate(work):
-            yield _run(fold, lambda done, number=number: progress((number + done) / len(work)))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-        return
-    spawn = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks
-    with ProcessPoolExecutor(jobs, mp_context=spawn) as pool:
-        for number, result in enumerate(pool.map(_run, work), 1):
+    """Yield the results of all folds, in order; those that are kept are not computed again."""
+    known = [None if path is None else _stored(path) for path in kept]
+    todo = [fold for fold, result in zip(work, known, strict=True) if result is None]
+    with ExitStack() as stack:
+        computed: Iterator[tuple[dict[str, Floats], Floats]]
+        if jobs == 1 or len(todo) < 2:
+            computed = (
+                _run(fold, lambda done, number=number: progress((number + done) / len(work)))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+                for number, fold in enumerate(todo, len(work) - len(todo))
+            )
+        else:
+            spawn = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks
+            pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=spawn))
+            computed = pool.map(_run, todo)
+        for number, (path, result) in enumerate(zip(kept, known, strict=True), 1):
+            if result is None:
+                result = next(computed)  # noqa: PLW2901
+                if path is not None:
+                    _store(path, result)
             progress(number / len(work))
             yield result
+
+
+def _store(path: Path, result: tuple[dict[str, Floats], Floats]) -> None:
+    """Keep the result of a fold, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    by_domain, pairs = result
+    arrays = {f"of {name}": logits for name, logits in by_domain.items()}
+    content = io.BytesIO()
+    np.savez(content, pairs=pairs, **arrays)  # type: ignore[arg-type]  # numpy's stub forbids any name
+    files.replace(path, content.getvalue())
+
+
+def _stored(path: Path) -> tuple[dict[str, Floats], Floats] | None:
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as stored:
+        names = [name for name in stored.files if name.startswith("of ")]
+        return {name[3:]: stored[name] for name in names}, stored["pairs"]
 
 
 def pair_accuracy(pairs: Floats) -> float:

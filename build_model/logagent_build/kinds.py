@@ -5,6 +5,7 @@ Two linear models on the finished embedding, which `logagent.kinds` runs for rep
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,7 +61,9 @@ def fit_systems(embeddings: Floats, system: npt.NDArray[np.int64]) -> Linear:
     model = LinearDiscriminantAnalysis(
         solver="lsqr", shrinkage=_SHRINKAGE, priors=np.full(count, 1 / count)
     )
-    model.fit(embeddings, system)
+    with warnings.catch_warnings():  # a system of one template has no spread of its own: fine
+        warnings.filterwarnings("ignore", "Only one sample available", UserWarning)
+        model.fit(embeddings, system)
     weight, bias = model.coef_.T, model.intercept_
     if count == 2:  # scikit-learn keeps one column for the two
         weight, bias = (

@@ -41,11 +41,22 @@ from logagent_build.teacher import word_vectors
 from logagent_build.tokenizer import train_tokenizer, vocabulary
 from logagent_build.train import Config, Language, Model, fit, groups_of
 
-__all__ = ["Data", "Paths", "build", "leave_out_again", "look", "read"]
+__all__ = [
+    "LICENCES",
+    "Data",
+    "Made",
+    "Paths",
+    "build",
+    "commit",
+    "leave_out_again",
+    "look",
+    "make",
+    "read",
+]
 
 QUICK_EPOCHS, QUICK_FOLDS = 2, 3
 CHECKED = 20  # templates of each system that the forms of the detector are compared on
-_LICENCES = (
+LICENCES = (
     "Trained on this project's own corpora, minimal pairs and lexicon (written by a language "
     "model for it). Word vectors come from all-MiniLM-L6-v2 (Apache "
     "2.0). Loghub, fail2ban and the edge logs were only scored."
@@ -88,7 +99,7 @@ class Data:
 
     def trainable(self, domain: Domain) -> bool:
         """Tell whether a domain may be trained on."""
-        return self.with_loghub or domain.source == "corpora"
+        return self.with_loghub or domain.source != "loghub"
 
 
 def read(paths: Paths, *, with_loghub: bool) -> Data:
@@ -116,7 +127,14 @@ def read(paths: Paths, *, with_loghub: bool) -> Data:
 
 
 def _held_out(
-    config: Config, data: Data, folds: int, jobs: int, progress: Progress, *, kin: bool
+    config: Config,
+    data: Data,
+    folds: int,
+    jobs: int,
+    progress: Progress,
+    *,
+    kin: bool,
+    keep: Path | None = None,
 ) -> HeldOut:
     folds = min(folds, len(data.domains)) or len(data.domains)
     name = f"{folds} folds" + " without kin" * kin
@@ -132,7 +150,95 @@ def _held_out(
         kin=kin,
         train_on=data.trainable,
         jobs=jobs,
+        keep=keep,
         progress=lambda done: progress(name, done),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A trained detector in all its forms, and what is to be said of it."""
+
+    exported: Exported
+    thresholds: dict[str, float]
+    heads: list[str]
+    """Systems of each head."""
+    categories: list[str]
+    systems: list[str]
+    """Trained on."""
+    figures: dict[str, Any]
+    """Of the record: held-out scores, thresholds, parity."""
+
+    def manifest(self, name: str, record: dict[str, Any]) -> Manifest:
+        """Return the manifest of a bundle with this record."""
+        return self.exported.manifest(
+            name,
+            self.thresholds,
+            self.heads,
+            record,
+            categories=self.categories,
+            systems=self.systems,
+        )
+
+
+def make(
+    config: Config,
+    data: Data,
+    progress: Progress,
+    *,
+    folds: int,
+    jobs: int,
+    strict: bool = True,
+    keep: Path | None = None,
+) -> Made:
+    """Train, calibrate, quantise and compare.
+
+    Args:
+        config: of the training.
+        data: all of it.
+        progress: told of the work done.
+        folds: over domains; 0 is one per domain.
+        jobs: folds at a time.
+        strict: score once more with kin left out together, for the record.
+        keep: folder for the results of folds, see `evaluate.held_out`.
+    """
+    result = _held_out(config, data, folds, jobs, progress, kin=False, keep=keep)
+    without_kin = (
+        _held_out(config, data, folds, jobs, progress, kin=True, keep=keep) if strict else None
+    )
+    sources = [domain for domain in data.domains if data.trainable(domain)]
+    groups = groups_of(len(sources), config.groups, config.seed)
+    model = fit(
+        config,
+        data.language,
+        sources,
+        groups,
+        pairs=data.pairs,
+        phrases=data.phrases,
+        progress=lambda done: progress("final model", done),
+    )
+    calibration = calibrate(result)
+    chosen, curve = thresholds(result, calibration)
+    explaining = _explaining(model, data, sources)
+    exported = Exported(model, data.language, calibration, explaining)
+    checked = [text for domain in sources for text in domain.templates[:CHECKED]]
+    truth = np.concatenate([domain.soft[:CHECKED] >= 0.5 for domain in sources])
+    figures: dict[str, Any] = {"held_out": summary(result, calibration)}
+    if without_kin is not None:
+        figures["held_out_without_kin"] = summary(without_kin, calibrate(without_kin))
+    figures["thresholds"] = {"rule": _RULE, "held_out": curve}
+    figures["parity"] = parity(model, data.language, exported, checked, truth)
+    heads = [
+        "+".join(d.name for d, group in zip(sources, groups, strict=True) if group == head)
+        for head in range(config.groups)
+    ]
+    return Made(
+        exported,
+        chosen,
+        heads,
+        list(CATEGORIES.values()) if "categories" in explaining else [],
+        [domain.name for domain in sources],
+        figures,
     )
 
 
@@ -157,27 +263,10 @@ def build(
         config = dataclasses.replace(config, epochs=QUICK_EPOCHS)
         folds = QUICK_FOLDS
     data = read(paths, with_loghub=with_loghub)
-    result = _held_out(config, data, folds, jobs, progress, kin=False)
-    strict = _held_out(config, data, folds, jobs, progress, kin=True)
+    made = make(config, data, progress, folds=folds, jobs=jobs)
     sources = [domain for domain in data.domains if data.trainable(domain)]
-    groups = groups_of(len(sources), config.groups, seed)
-    model = fit(
-        config,
-        data.language,
-        sources,
-        groups,
-        pairs=data.pairs,
-        phrases=data.phrases,
-        progress=lambda done: progress("final model", done),
-    )
-    calibration = calibrate(result)
-    chosen, curve = thresholds(result, calibration)
-    explaining = _explaining(model, data, sources)
-    exported = Exported(model, data.language, calibration, explaining)
-    checked = [text for domain in sources for text in domain.templates[:CHECKED]]
-    truth = np.concatenate([domain.soft[:CHECKED] >= 0.5 for domain in sources])
     record: dict[str, Any] = {
-        "commit": _commit(),
+        "commit": commit(),
         "command": f"logagent-build train --seed {seed} --folds {folds}"
         + " --train-on-loghub" * with_loghub
         + " --no-loghub" * (paths.loghub is None)
@@ -190,31 +279,12 @@ def build(
             "domains": [domain.name for domain in sources],
             "templates": sum(len(domain.templates) for domain in sources),
         },
-        "licences": _LICENCES + _LICENCES_LOGHUB * with_loghub,
-        "held_out": summary(result, calibration),
-        "held_out_without_kin": summary(strict, calibrate(strict)),
-        "thresholds": {"rule": _RULE, "held_out": curve},
-        "parity": parity(model, data.language, exported, checked, truth),
-    }
-    heads = [
-        "+".join(d.name for d, group in zip(sources, groups, strict=True) if group == head)
-        for head in range(config.groups)
-    ]
+        "licences": LICENCES + _LICENCES_LOGHUB * with_loghub,
+    } | made.figures
     output.parent.mkdir(parents=True, exist_ok=True)
-
-    def manifest() -> Manifest:
-        return exported.manifest(
-            output.stem,
-            chosen,
-            heads,
-            record,
-            categories=list(CATEGORIES.values()) if "categories" in explaining else [],
-            systems=[domain.name for domain in sources],
-        )
-
-    write(output, manifest(), exported)
+    write(output, made.manifest(output.stem, record), made.exported)
     record["targets_looked_at_only"] = look(output, paths.looked_at)
-    write(output, manifest(), exported)
+    write(output, made.manifest(output.stem, record), made.exported)
     return record
 
 
@@ -268,8 +338,13 @@ def leave_out_again(
         folds: number of folds; 0 is one per domain.
         jobs: folds at a time.
         kin: leave out systems with the same software together.
+
+    Raises:
+        ValueError: the bundle was not made by `train`.
     """
     record = Bundle.load(bundle).manifest.record
+    if "data" not in record:
+        raise ValueError(f"{bundle}: not made by `train`; what it was trained on is not known here")
     raw = dict(record["config"])
     config = Config(**(raw | {"hidden": tuple(raw["hidden"])}))
     data = read(paths, with_loghub=bool(record["data"]["trained_on_loghub"]))
@@ -277,7 +352,7 @@ def leave_out_again(
     return summary(result, calibrate(result))
 
 
-def _commit() -> str:
+def commit() -> str:
     """Return the commit that is checked out, with ``-dirty`` if code or data differ from it."""
     root = Path(__file__).parents[2]
 

@@ -71,7 +71,11 @@ def train_tokenizer(
     for line in plain_words([*texts, *known, *known], _TEXT_BYTES):
         words.update(word for word in line.split() if len(word) <= _WORD_CHARS)
     pieces = [_UNKNOWN, *_ALPHABET, *(_INSIDE + letter for letter in _ALPHABET)]
-    merges = learn_merges(words, size - len(pieces))
+    # "#" and "###", its form inside a word, give "##", and that with "##a" the form of "a" again.
+    letters = frozenset(pieces)
+    merges = [
+        pair for pair in learn_merges(words, size - len(pieces)) if _merged(pair) not in letters
+    ]
     pieces += [_merged(pair) for pair in merges]
     tokenizer = Tokenizer(
         models.BPE(

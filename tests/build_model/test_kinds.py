@@ -130,3 +130,16 @@ def test_the_agent_names_what_was_fitted(tmp_path: Path) -> None:
     assert [names[index] for index in fitted.classes(embeddings)] == [e.category for e in found]
     opposite = Linear(-fitted.weight, -fitted.bias).classes(embeddings)
     assert [systems[index] for index in opposite] == [each.systems[0] for each in found]
+
+
+def test_a_system_of_one_line_is_one_like_others() -> None:
+    """Logs of users have such, and nothing is warned of."""
+    random = np.random.default_rng(0)
+    embeddings = np.concatenate(
+        [random.normal(at, 0.1, (n, 4)) for at, n in ((0, 9), (3, 9), (9, 1))]
+    )
+    system = np.repeat([0, 1, 2], [9, 9, 1])
+
+    assert (
+        system.tolist() == fit_systems(embeddings.astype("f4"), system).classes(embeddings).tolist()
+    )

@@ -56,3 +56,12 @@ def test_every_word_can_be_spelled() -> None:
     assert ["z", "##q", "##9", "##x"] == tokenizer.encode("zq9x").tokens
     (umlaut,) = plain_words(["ü".encode()], 10)
     assert [umlaut[0], f"##{umlaut[1]}"] == tokenizer.encode(umlaut).tokens
+
+
+def test_numbers_in_a_row_give_no_piece_twice() -> None:
+    """``#`` begins the marks of pieces inside a word, and is a letter itself."""
+    tokenizer = train_tokenizer([b"##abc ##abd ##ab ###a ####b x##a"] * 5, [])
+    ids = tokenizer.get_vocab().values()
+
+    assert sorted(ids) == list(range(len(ids)))
+    assert tokenizer.get_vocab_size() > max(tokenizer.encode("##abc x###a").ids)

@@ -81,7 +81,7 @@ def run(
     prompt = prompt_files.load(request.prompt)
     few_shot = [Example(*row) for row in labelled(request.examples)] if request.examples else []
     people = read_review(request.review) if request.review else {}
-    writable(request.out)
+    writable(request.out, (request.examples, request.review, *request.choice.responses))
     left_out: Counter[str] = Counter()
     own = own_files(request.choice, [request.out], [request.examples, request.review])
     found = list(places(request.path, own, say, left_out))

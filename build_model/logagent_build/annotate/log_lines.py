@@ -26,6 +26,10 @@ _HEAD_BYTES = 8 * 1024  # [bytes] looked at to tell text; as many as the agent l
 # Few are in text; a tenth of random bytes. Zeros are left to the agent: crashes leave them.
 _CONTROL = bytes(set(range(1, 32)) - set(b"\t\n\v\f\r\b\x1b")) + b"\x7f"
 _MOST_CONTROL = 0.05  # share of the head
+_WITHOUT_ADVICE = {
+    "binary": "binary file, left out",
+    "tar": "a tar archive, left out; unpack it first",
+}
 _NO_TEXT = frozenset({"binary", "tar", "unsupported"})
 
 
@@ -84,6 +88,9 @@ def places(
     counted: Counter[str] = Counter() if left_out is None else left_out
 
     def trouble(found: SourceProblem) -> None:
+        if own.has(found.source):
+            counted["own"] += 1
+            return
         counted["binary"] += found.kind in _NO_TEXT
         say(_told(found))
 
@@ -109,7 +116,9 @@ def _binary(data: bytes) -> bool:
 
 
 def _told(trouble: SourceProblem) -> str:
-    return printable(f"{trouble.source}: {trouble.message}")
+    """Say it without the advice of the agent, whose options are not here."""
+    said = _WITHOUT_ADVICE.get(trouble.kind, trouble.message)
+    return printable(f"{trouble.source}: {said}")
 
 
 def labelled(path: Path) -> list[tuple[str, bool]]:

@@ -1,24 +1,37 @@
 """Whether what is going to be paid for can be written afterwards.
 
 Guarantees: looked at by writing, as permissions alone do not tell of read-only file systems; what
-was there stays. Leaves the writing itself to `logagent.files`.
+was there stays; what is read is never written over. Leaves the writing itself to `logagent.files`.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+
+from logagent.errors import ConfigError
 
 __all__ = ["writable"]
 
 
-def writable(path: Path) -> None:
+def writable(path: Path, inputs: Iterable[Path | None] = ()) -> None:
     """Make the folder of a file that is to be written, and write beside it to see that it works.
 
+    Args:
+        path: of the file to write.
+        inputs: files that are read; None is none.
+
     Raises:
+        ConfigError: it is one of those that are read.
         OSError: there is a folder of this name, or nothing can be written there.
     """
+    if any(
+        each is not None and os.path.realpath(each) == os.path.realpath(path) for each in inputs
+    ):
+        raise ConfigError(f"{path} is read here, and would be written over: give another name")
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "a folder; give the name of a file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)

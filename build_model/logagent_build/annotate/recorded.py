@@ -142,7 +142,7 @@ class Store:
             prompt.key(model),
             model,
             prompt.tag,
-            run,
+            _storable(run),
             json.dumps(request),
             reply.text,
             reply.model,
@@ -166,7 +166,12 @@ class Store:
             "coalesce(sum(seconds), 0.0) FROM replies WHERE run = ? AND model = ?"
         )
         with self._lock:
-            return Spent(*self._base.execute(query, (run, model)).fetchone())
+            return Spent(*self._base.execute(query, (_storable(run), model)).fetchone())
+
+
+def _storable(run: str) -> str:
+    """Return a run's name as SQLite takes it: paths may hold bytes that are no UTF-8."""
+    return run.encode(errors="backslashreplace").decode()
 
 
 class Recorded:

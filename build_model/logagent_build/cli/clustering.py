@@ -214,7 +214,7 @@ def explain(
         if sum((prompts, replies is not None, annotator is not None)) != 1:
             raise ValueError("explain: give one of --annotator, --prompts and --replies FILE")
         if output is not None:
-            writable(output)
+            writable(output, (alerts, replies, *(responses or ())))
         ask = None if replies is None else command.replies_of(replies)
         bill: Callable[[], dict[str, Any]] = dict
         if annotator is not None:

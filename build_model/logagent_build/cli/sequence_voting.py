@@ -102,7 +102,7 @@ def vote(
     voting = importlib.import_module("logagent_build.sequences.llm.voter")
     showing = importlib.import_module("logagent_build.sequences.llm.shown")
     choices = importlib.import_module("logagent_build.annotate.choice")
-    with exit_codes(), spending() as shown:
+    with exit_codes(), spending("voting") as shown:
         choice = choices.Choice(
             annotator,
             str(out.absolute()),

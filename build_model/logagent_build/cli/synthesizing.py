@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 from logagent import files
+from logagent.errors import ConfigError
 
+from logagent_build.annotate.outputs import writable
 from logagent_build.cli.base import app, exit_codes, need, say, spending
 from logagent_build.cli.options import (
     BudgetOption,
@@ -78,11 +80,11 @@ def synthesize(
     command = importlib.import_module("logagent_build.synthesize.command")
     choices = importlib.import_module("logagent_build.annotate.choice")
     gathering = importlib.import_module("logagent_build.synthesize.gathering")
-    with exit_codes(), spending() as shown:
+    with exit_codes(), spending("synthesizing") as shown:
         if out is None or not annotator:
-            raise ValueError("synthesize: give systems, --annotator and --out, or --check FOLDER")
+            raise ConfigError("synthesize: give systems, --annotator and --out, or --check FOLDER")
         those = command.named(systems)
-        run = f"{out.absolute()} {' '.join(each.name for each in those)}"
+        run = f"{out.absolute()} {' '.join(sorted(each.name for each in those))}"
         choice = choices.Choice(
             annotator,
             run,
@@ -113,6 +115,8 @@ def _check(folder: Path, out: Path | None, seed: int) -> None:
     """Print the table of a folder's corpora."""
     checking = importlib.import_module("logagent_build.synthesize.checking")
     with exit_codes():
+        if out is not None:
+            writable(out, folder.iterdir() if folder.is_dir() else ())
         found = list(checking.check(folder, seed))
         typer.echo(checking.markdown(found), nl=False)
         if out is not None:

@@ -83,7 +83,8 @@ def run(
     if len({each.name for each in prompts}) < len(prompts):
         raise ConfigError("two prompts have the same name: rows could not be told apart")
     few_shot = [Example(*row) for row in labelled(request.examples)] if request.examples else []
-    writable(request.out)
+    read = (*request.labelled, request.examples, request.labels, *request.choice.responses)
+    writable(request.out, read)
     data = _data(request, few_shot, say)
     asked = [(each, Questions(each, request.each)) for each in data]
     cells = [_Cell(each, questions, prompt) for each, questions in asked for prompt in prompts]

@@ -4,12 +4,13 @@
 
 Guarantees: whatever stops it, the same command goes on; what was paid is in the store beside the
 output. Files are replaced when all is known, never half written; a corpus that this command did
-not write is not replaced. The same replies give the same bytes.
+not write, or that was changed since, is not replaced. The same replies give the same bytes.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import re
 from collections import Counter
@@ -23,7 +24,9 @@ from logagent.errors import ConfigError
 
 from logagent_build.annotate import budget as money
 from logagent_build.annotate.choice import Choice, Opened, opened
+from logagent_build.annotate.errors import AnnotatorError
 from logagent_build.annotate.label_command import Shown
+from logagent_build.annotate.outputs import writable
 from logagent_build.annotate.prompt_files import PromptFile
 from logagent_build.corpora import MORE_PAIRS, PAIRS
 from logagent_build.synthesize.checking import judged
@@ -106,6 +109,7 @@ def run(
     """Write the corpora; return their records by name.
 
     Raises:
+        AnnotatorError: of a system no line could be used; the others are written.
         LogagentError: it cannot be done, or not yet; see `annotate.errors`.
         OSError: a file cannot be read or written.
     """
@@ -113,6 +117,8 @@ def run(
         raise ConfigError("simulated: knows labels of lines, and writes none")
     for system in request.systems:
         _refuse_foreign(request.out, system.name)
+        for file in (_corpus(request.out, system.name), _record(request.out, system.name)):
+            writable(file)
     prompts = prompts_by_kind(request.prompts)
     questions = Questions(
         [each.words for each in request.systems], prompts, request.seed, request.thinking_tokens
@@ -134,21 +140,54 @@ def run(
             lambda done, known: shown(done, known, chosen.account),
         )
         chosen.account.refresh()
-        return {
+        records = {
             system.name: _write(request, system, each, prompts, chosen, price, say)
             for system, each in zip(request.systems, gathered, strict=True)
         }
+    empty = [name for name, record in records.items() if not record["lines"]]
+    if empty:
+        counts = {name: records[name]["counts"] for name in empty}
+        raise AnnotatorError(
+            f"no line of {', '.join(empty)} could be used, nothing is written of it; what was "
+            f"counted: {json.dumps(counts)}; another --seed or --model asks anew"
+        )
+    return records
+
+
+def _corpus(folder: Path, name: str) -> Path:
+    return folder / f"{name}.tsv"
+
+
+def _record(folder: Path, name: str) -> Path:
+    return folder / f"{name}.record.json"
 
 
 def _refuse_foreign(folder: Path, name: str) -> None:
-    corpus = folder / f"{name}.tsv"
-    if (folder / f"{name}.txt").exists() or (
-        corpus.exists() and not (folder / f"{name}.record.json").exists()
-    ):
+    """Refuse to replace what people, or others, made."""
+    corpus, record = _corpus(folder, name), _record(folder, name)
+    if (folder / f"{name}.txt").exists() or (corpus.exists() and not record.exists()):
         raise ConfigError(
             f"{folder} has a corpus {name!r} that this command did not write; give yours another "
             f"name, as in  my_{name}={name}"
         )
+    if corpus.exists() and _digest(corpus) not in _written(record):
+        raise ConfigError(
+            f"{corpus} was changed since this command wrote it; rename it to keep it, or delete it"
+        )
+
+
+def _digest(corpus: Path) -> str | None:
+    """Return the SHA-256 of a file, None if there is none."""
+    return hashlib.sha256(corpus.read_bytes()).hexdigest() if corpus.exists() else None
+
+
+def _written(record: Path) -> set[object]:
+    """Return the hashes a corpus may have by its record: its own, that of the one before it."""
+    try:
+        told = json.loads(record.read_bytes())
+        return {told["sha256"], told["replaced_sha256"]}
+    except (ValueError, KeyError, TypeError):
+        return set()
 
 
 def _told(estimate: money.Estimate, systems: int) -> str:
@@ -174,14 +213,14 @@ def _write(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Check, repair and write one corpus and its record; return the record."""
-    before, gone = distinct(made.units)
-    units, repairs = repair(before, request.settings.wanted, request.seed)
+    found, gone = distinct(made.units)
+    units, repairs = repair(found, request.settings.wanted, request.seed)
     units, again = distinct(units)
-    first, _ = _measured(before, request.seed)
+    first, _ = _measured(found, request.seed)
     last, fine = _measured(units, request.seed)
     left = [name for name, passed in fine.items() if not passed]
     have = Counter(unit.kind for unit in units)
-    record = {
+    record: dict[str, Any] = {
         "system": system.words,
         "name": system.name,
         "model": chosen.annotator.model,
@@ -229,13 +268,15 @@ def _write(
         f"{line.label}\t{line.severity}\t{line.text}\n" for unit in units for line in unit.lines
     ]
     if not rows:
-        say(f"{system.name}: no line could be used; nothing is written")
         return record
-    request.out.mkdir(parents=True, exist_ok=True)
-    # The record first: a corpus without one counts as somebody else's.
+    data, corpus = "".join(rows).encode(), _corpus(request.out, system.name)
+    digest, before = hashlib.sha256(data).hexdigest(), _digest(corpus)
+    # The record first, with both hashes: whenever it is stopped, the corpus is known as ours.
+    record["sha256"] = digest
+    record["replaced_sha256"] = None if before == digest else before
     text = json.dumps(record, indent=1, ensure_ascii=True) + "\n"
-    files.replace(request.out / f"{system.name}.record.json", text.encode())
-    files.replace(request.out / f"{system.name}.tsv", "".join(rows).encode())
+    files.replace(_record(request.out, system.name), text.encode())
+    files.replace(corpus, data)
     short = [kind for kind, count in request.settings.wanted.items() if have[kind] < count]
     say(
         f"{system.name}.tsv: {len(rows):,} lines"

@@ -23,7 +23,14 @@ from logagent.errors import ConfigError
 from logagent_build.annotate.protocol import Annotator, Failure, Outcome, Prompt
 from logagent_build.synthesize.distinct import Line, Unit, distinct
 from logagent_build.synthesize.leaks import distance, gap, near_lengths
-from logagent_build.synthesize.questions import ATTEMPTS, COMPONENTS, Ask, Component, Questions
+from logagent_build.synthesize.questions import (
+    ATTEMPTS,
+    COMPONENTS,
+    LATEST,
+    Ask,
+    Component,
+    Questions,
+)
 from logagent_build.synthesize.replies import KINDS, Row, read
 
 __all__ = ["DRY", "SPARE", "Gathered", "Settings", "expected", "gather"]
@@ -35,6 +42,7 @@ _MOST_PROMPTS = 8  # of a kind and system in a round
 _FEWEST = 5  # lines asked for in a prompt: fewer are not worth its rules
 _PAIR_LINES = 2
 _EVEN_ROUNDS = 2
+_USUAL = 110  # [characters] of a line: the corpora's median
 Progress = Callable[[int, int], None]
 """Told how many prompts are answered, and how many there are so far."""
 
@@ -52,6 +60,8 @@ class Settings:
     def __post_init__(self) -> None:
         if set(self.wanted) != set(KINDS) or min(self.wanted.values()) < 0:
             raise ConfigError(f"wanted: a number at least 0 for each of {', '.join(KINDS)}")
+        if not any(self.wanted.values()):
+            raise ConfigError("no line is wanted of any kind: nothing to ask for")
         if self.lines_per_prompt < 1 or self.rounds < 1:
             raise ConfigError("lines per prompt and rounds: at least 1")
 
@@ -124,14 +134,15 @@ def gather(
 def expected(questions: Questions, systems: int, settings: Settings) -> list[Prompt]:
     """Return prompts as many and as long as those of a run without broken rows and repetitions.
 
-    For an estimate: the plan is not known, so its examples are of a usual length.
+    For an estimate: the plan is not known, so its examples are of a usual length, as are the lines
+    that later prompts show.
     """
-    usual = [Component("component", "x" * 110)] * COMPONENTS  # [characters] the corpora's median
+    usual = [Component("component", "x" * _USUAL)] * COMPONENTS
     made = []
     for number in range(systems):
         work = _System(number, settings)
         made.append(questions.prompt(work.begin()))
-        made += [questions.prompt(ask, usual) for ask in work.following()]
+        made += [questions.prompt(ask, usual) for ask in work.all()]
     return made
 
 
@@ -154,6 +165,17 @@ class _System:
     def begin(self) -> Ask:
         """Return the ask for the plan."""
         return Ask(self._number, "plan", COMPONENTS)
+
+    def all(self) -> list[Ask]:
+        """Return the asks of all rounds, if every line that comes is a new one."""
+        asks: list[Ask] = []
+        have: Counter[str] = Counter()
+        for turn in range(self._settings.rounds):
+            known = ["x" * _USUAL] * (LATEST if turn else 0)
+            more = [ask for kind in KINDS for ask in self._more(kind, have[kind], known)]
+            have.update({kind: sum(a.count for a in more if a.kind == kind) for kind in KINDS})
+            asks += more
+        return asks
 
     def take(self, ask: Ask, prompt: Prompt, outcome: Outcome) -> None:
         """Note what was said, and what to ask again."""
@@ -186,14 +208,13 @@ class _System:
             self.made.counts["gave up"] += count
             self.made.counts["no plan"] += ask.kind == "plan"
             return
-        self.made.counts["asked again"] += count
         self._again.append(replace(ask, count=count, attempt=ask.attempt + 1))
 
     def following(self) -> list[Ask]:
         """Return the asks of the next round; none when it has ended."""
         again, self._again = self._again, []
         if any(ask.kind == "plan" for ask in again):
-            return again
+            return self._counted(again)
         kept, _ = distinct(self.made.units)
         have = Counter(unit.kind for unit in kept)
         latest: dict[str, list[str]] = {kind: [] for kind in KINDS}
@@ -207,7 +228,7 @@ class _System:
                 self._open.remove(kind)
                 continue
             mine = [ask for ask in again if ask.kind == kind]
-            asks += mine
+            asks += self._counted(mine)
             asks += self._more(kind, have[kind] + sum(ask.count for ask in mine), latest[kind])
         if not asks and not self._open:
             asks = self._even(kept)
@@ -217,6 +238,11 @@ class _System:
         self._had = have
         self.made.rounds += bool(asks)
         return asks
+
+    def _counted(self, again: list[Ask]) -> list[Ask]:
+        if again:
+            self.made.counts["asked again"] += sum(ask.count for ask in again)
+        return again
 
     def _even(self, kept: Sequence[Unit]) -> list[Ask]:
         """Ask the class that lacks short or long lines for those."""

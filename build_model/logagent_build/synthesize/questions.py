@@ -21,7 +21,16 @@ from logagent_build.annotate.protocol import Message, Prompt
 from logagent_build.corpora import CATEGORIES
 from logagent_build.synthesize.replies import KINDS, schema
 
-__all__ = ["ATTEMPTS", "COMPONENTS", "PURPOSE", "Ask", "Component", "Questions", "prompts_by_kind"]
+__all__ = [
+    "ATTEMPTS",
+    "COMPONENTS",
+    "LATEST",
+    "PURPOSE",
+    "Ask",
+    "Component",
+    "Questions",
+    "prompts_by_kind",
+]
 
 PURPOSE = "synthesize"
 _T = TypeVar("_T")
@@ -31,7 +40,8 @@ _WARMER = 0.1  # temperature added each time
 _HOTTEST = 2.0
 _TOGETHER = 4  # components in a prompt: enough to vary, few enough to keep to their forms
 _CATEGORIES = 4  # in a prompt, likewise
-_KNOWN = 12  # lines shown as written already; more cost more tokens each time
+LATEST = 12
+"""Lines shown as written already; more cost more tokens each time."""
 _LONGEST_NAME = 300  # [characters] of a system's description
 _SITUATIONS = (
     "an ordinary day",
@@ -158,5 +168,5 @@ def _lengths(least: int, most: int) -> str:
 def _known(lines: Sequence[str]) -> str:
     if not lines:
         return ""
-    shown = "\n".join(f"- {line}" for line in lines[-_KNOWN:])
+    shown = "\n".join(f"- {line}" for line in lines[-LATEST:])
     return f"\nThese are written already; write no variants of them, nor them again:\n{shown}\n"

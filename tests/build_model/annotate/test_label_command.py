@@ -239,9 +239,12 @@ def test_what_cannot_be_is_one_line(logs: Path, annotator: str, code: int, said:
 def test_own_output_within_the_folder_is_not_labelled(logs: Path) -> None:
     with serving() as server:
         served(logs, server, out="logs/labels.tsv")
-        served(logs, server, out="logs/labels.tsv")
+        done = served(logs, server, out="logs/labels.tsv")
 
     assert 88 == len(table(logs, "logs/labels.tsv"))
+    assert "left out" not in done.stderr
+    left_out = json.loads((logs / "labels.tsv.json").read_text())["files_left_out"]
+    assert {"own"} == left_out.keys()
 
 
 def test_batch_files_within_the_folder_are_not_labelled(logs: Path) -> None:
@@ -273,13 +276,16 @@ def test_inputs_within_the_folder_are_not_labelled(logs: Path) -> None:
 
 def test_binary_files_are_left_out_and_counted(logs: Path) -> None:
     (logs / "core").write_bytes(random.Random(1).randbytes(30_000))
+    (logs / "store").write_bytes(b"SQLite format 3\0" + bytes(100))
     (logs / "colour.log").write_bytes("\x1b[1mwärn\x1b[0m\tx fails\r\n".encode("latin-1") * 9)
     with serving() as server:
         done = served(logs, server)
     record = json.loads((logs.parent / "labels.tsv.json").read_text())
 
-    assert f"{logs / 'core'}: binary file, left out" in done.stderr
-    assert (97, {"binary": 1}) == (record["lines"], record["files_left_out"])
+    for name in ("core", "store"):
+        assert f"{logs / name}: binary file, left out" in done.stderr
+    assert "--binary" not in done.stderr  # an option of the agent
+    assert (97, {"binary": 2}) == (record["lines"], record["files_left_out"])
 
 
 @pytest.mark.parametrize("out", ["logs", "logs/a.log/labels.tsv"])

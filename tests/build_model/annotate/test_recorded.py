@@ -60,6 +60,14 @@ def test_replies_are_stored_one_by_one(tmp_path: Path) -> None:
         assert Spent(2, 2, 2, 0.0) == store.spent("r", "fake")
 
 
+def test_a_run_may_be_named_by_a_path_that_is_no_utf8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"/logs/\xff.tsv")
+    with Store(tmp_path / "s") as store:
+        Recorded(store, Fake(lambda _asked, _number: reply("yes")), name).ask([prompt("a")])
+
+        assert 1 == store.spent(name, "fake").requests
+
+
 def test_failures_are_not_kept(tmp_path: Path) -> None:
     answers: list[Outcome] = [refusal(), reply("yes")]
     inner = Fake(lambda _asked, number: answers[number])

@@ -15,6 +15,7 @@ pytest.importorskip("sklearn", reason="synthesizing needs the [build] extra")
 pytest.importorskip("openai", reason="asking endpoints needs the [build] extra")
 
 from click.testing import Result
+from logagent import files
 from logagent.errors import ConfigError
 from logagent_build import cli
 from logagent_build.annotate import choice
@@ -210,6 +211,79 @@ def test_a_corpus_of_others_is_not_replaced(tmp_path: Path, recorded: Path, name
     assert "0\t0\tmine\n" == (tmp_path / name).read_text()
 
 
+def test_a_corpus_that_people_changed_is_not_replaced(tmp_path: Path, recorded: Path) -> None:
+    first = run(tmp_path, f"recorded:{recorded}", systems="openwrt")
+    again = run(tmp_path, f"recorded:{recorded}", systems="openwrt")
+    corpus = tmp_path / "openwrt.tsv"
+    corpus.write_bytes(corpus.read_bytes().partition(b"\n")[2])
+    mine = corpus.read_bytes()
+
+    done = run(tmp_path, f"recorded:{recorded}", systems="openwrt")
+
+    assert [0, 0, 7] == [first.exit_code, again.exit_code, done.exit_code]
+    assert "was changed since" in done.output
+    assert mine == corpus.read_bytes()
+
+
+def test_a_run_killed_between_record_and_corpus_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = files.replace
+
+    def stopped(path: Path, data: bytes) -> None:
+        if path.suffix == ".tsv":
+            raise OSError("disk full")
+        replace(path, data)
+
+    with serving() as server:
+        server.always = lambda e: e.good(
+            written(e.prompt, hashlib.sha256(e.key.encode()).hexdigest())
+        )
+        assert 0 == run(tmp_path, server.url, **ONE).exit_code
+        before = corpora(tmp_path)
+        with monkeypatch.context() as patched:
+            patched.setattr(files, "replace", stopped)
+            assert 4 == run(tmp_path, server.url, "--seed", 1, **ONE).exit_code
+        assert before == corpora(tmp_path)
+
+        assert 0 == run(tmp_path, server.url, "--seed", 1, **ONE).exit_code
+    assert before != corpora(tmp_path)
+
+
+def test_replies_without_a_line_are_told_and_are_no_success(tmp_path: Path) -> None:
+    with serving() as server:
+        server.always = lambda exchange: exchange.good('{"rows": []}')
+        done = run(tmp_path, server.url, **ONE)
+
+    assert 69 == done.exit_code
+    assert "no line of openwrt could be used" in done.output
+    assert '"garbage"' in done.output
+    assert {} == corpora(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_paid(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with serving() as server:
+        done = run(tmp_path / "file", server.url, "--store", tmp_path / "store.sqlite", **ONE)
+
+    assert 4 == done.exit_code
+    assert not server.bodies
+
+
+def test_the_budget_does_not_begin_anew_when_systems_change_places(tmp_path: Path) -> None:
+    with serving() as server:
+        server.always = lambda e: e.good(
+            written(e.prompt, hashlib.sha256(e.key.encode()).hexdigest())
+        )
+        first = run(tmp_path, server.url, model="gpt-4o-mini", systems="openwrt, pg=PostgreSQL")
+        assert 0 == first.exit_code, first.output
+        paid = record(tmp_path)["paid_by_all_systems"]
+        again = run(tmp_path, server.url, model="gpt-4o-mini", systems="pg=PostgreSQL, openwrt")
+
+    assert 0 == again.exit_code, again.output
+    assert 0 < paid["requests"] == record(tmp_path)["paid_by_all_systems"]["requests"]
+
+
 def test_the_store_lies_in_the_folder_and_is_no_corpus(tmp_path: Path) -> None:
     done = run(tmp_path, f"batch:{tmp_path / 'r.jsonl'}")
 
@@ -234,8 +308,8 @@ def test_names_that_no_file_can_have_are_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        ([SYSTEMS, "-o", "x"], 4),
-        ([SYSTEMS, "--annotator", "batch:x"], 4),
+        ([SYSTEMS, "-o", "x"], 7),
+        ([SYSTEMS, "--annotator", "batch:x"], 7),
         ([SYSTEMS, "-o", "x", "--annotator", "simulated:x"], 7),
         ([*BATCH, "--prompt", "normal=no"], 7),
         ([*BATCH, "--prompt", "nought=x"], 7),
@@ -278,3 +352,12 @@ def test_a_check_names_the_row_that_is_none(tmp_path: Path) -> None:
 
     assert 4 == done.exit_code
     assert "x.tsv:2" in done.output
+
+
+def test_a_check_never_replaces_a_corpus(tmp_path: Path) -> None:
+    corpus = tmp_path / "x.tsv"
+    corpus.write_text("0\t0\tfine it is\n")
+    words = ["synthesize", "--check", str(tmp_path), "-o", str(corpus)]
+
+    assert 7 == CliRunner().invoke(cli.app, words).exit_code
+    assert "0\t0\tfine it is\n" == corpus.read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -170,8 +171,38 @@ def test_the_estimate_has_the_prompts_of_a_run_where_all_goes_well() -> None:
     assert sum(writer.waves[:2]) == len(expected(questions, 1, settings))
 
 
+def test_the_estimate_counts_all_rounds_of_a_large_corpus() -> None:
+    questions = Questions(["OpenWrt"], prompts_by_kind())
+    wanted = NONE | {"normal": 1000, "pairs": 3}
+    made = expected(questions, 1, Settings(wanted, 20))
+    few = expected(questions, 1, Settings(wanted, 20, rounds=2))
+
+    assert 1 + math.ceil(1000 * SPARE / 20) + 1 == len(made)
+    assert 1 + 2 * 8 + 1 == len(few)  # no more than the rounds allow
+
+
+def test_what_is_counted_as_asked_again_was_asked_again() -> None:
+    def broken(text: str, prompt: Prompt) -> str:
+        rows = json.loads(text)["rows"]
+        rows[0] = {} if kind_of(text_of(prompt)) == "normal" else rows[0]
+        return json.dumps({"rows": rows})
+
+    writer = Writer(broken)
+    (made,) = gathered(writer, {"normal": 30})
+
+    again = [each for each in asked(writer, "normal") if each.temperature > 0.85]
+    counts = [int(text_of(each).split(maxsplit=2)[1]) for each in again]
+    assert sum(counts) == made.counts["asked again"]
+
+
+def test_nothing_wanted_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no line is wanted"):
+        Settings(dict(NONE))
+
+
 @pytest.mark.parametrize(
-    ("wanted", "lines", "rounds"), [({"normal": 1}, 5, 5), (NONE, 0, 5), (NONE, 5, 0)]
+    ("wanted", "lines", "rounds"),
+    [({"normal": 1}, 5, 5), (NONE | {"hard": 1}, 0, 5), (NONE | {"hard": 1}, 5, 0)],
 )
 def test_settings_that_cannot_be_are_refused(
     wanted: dict[str, int], lines: int, rounds: int

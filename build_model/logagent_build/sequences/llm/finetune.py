@@ -3,9 +3,10 @@
 The format is OpenAI's for chat models, one conversation a line: system, user (the same prompt that
 is asked later), assistant (the label). `lora` trains a local model on the same file.
 
-Guarantees: each sequence once; one that has both labels is left out and counted; a file is
-written whole or not at all. A file that `checked` accepts has known roles only, the label as its
-last message, and the same prompt never with two labels.
+Guarantees: each sequence once; what has both labels is left out and counted, whether sequences are
+equal or only look it in their prompts; a file is written whole or not at all. A file that `checked`
+accepts has known roles only, the label as its last message, and the same prompt never with two
+labels.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from typing import Any
 from logagent import files
 from logagent.errors import ConfigError
 
+from logagent_build.annotate.protocol import Message
 from logagent_build.annotate.wire import tokens_about
 from logagent_build.sequences.data import Sequences
 from logagent_build.sequences.llm.prompt import WORDS, SequencePrompts
@@ -55,7 +58,13 @@ class Checked:
 
 
 def write(
-    path: Path, data: Sequences, make: SequencePrompts, most: int | None = None, seed: int = 0
+    path: Path,
+    data: Sequences,
+    make: SequencePrompts,
+    most: int | None = None,
+    seed: int = 0,
+    *,
+    least: int = 0,
 ) -> Counter[str]:
     """Write examples.
 
@@ -65,12 +74,15 @@ def write(
         make: makes the prompts; without examples in them, as the model is to learn from these.
         most: draw so many at random (the paper: 1,000 of ADFA-U, §4.2.2); None for all.
         seed: of what is drawn, and of the order.
+        least: examples it is worth while for; 0 writes whatever there is.
 
     Returns:
         ``written``, ``anomalous``, ``equal``, ``torn`` (distinct sequences with both labels, left
-        out).
+        out), ``alike`` (drawn ones whose prompt another one has, too, with the other label, as
+        what differs is not shown; left out).
 
     Raises:
+        ConfigError: there are fewer than `least`, or all have one label; nothing is written.
         OSError: it cannot be written.
     """
     first: dict[bytes, int] = {}
@@ -80,19 +92,25 @@ def write(
             torn.add(key)
     chosen = [at for key, at in first.items() if key not in torn]
     random.Random(seed).shuffle(chosen)  # noqa: S311  # no secret
-    chosen = chosen[:most]
+    prompts = {at: make.prompt(named(data, at)).messages for at in chosen[:most]}
+    said: dict[tuple[Message, ...], set[bool]] = {}
+    for at, prompt in prompts.items():
+        said.setdefault(prompt, set()).add(bool(data.anomalous[at]))
+    chosen = [at for at, prompt in prompts.items() if len(said[prompt]) == 1]
     rows = []
     for at in chosen:
-        prompt = make.prompt(named(data, at))
-        messages = [{"role": each.role, "content": each.text} for each in prompt.messages]
+        messages = [{"role": each.role, "content": each.text} for each in prompts[at]]
         messages.append({"role": "assistant", "content": WORDS[bool(data.anomalous[at])]})
         rows.append(json.dumps({"messages": messages}) + "\n")
+    if least:
+        _refuse_few(path, [WORDS[bool(data.anomalous[at])] for at in chosen], least)
     files.replace(path, "".join(rows).encode(), mode=0o600)  # logs: for their owner alone
     return Counter(
         written=len(chosen),
         anomalous=sum(bool(data.anomalous[at]) for at in chosen),
         equal=len(data) - len(first),
         torn=len(torn),
+        alike=len(prompts) - len(chosen),
     )
 
 
@@ -132,16 +150,20 @@ def checked(path: Path) -> Checked:
             one label.
     """
     made = conversations(path)
-    if len(made) < FEWEST:
-        raise ConfigError(f"{path}: {len(made)} examples; fine-tuning wants at least {FEWEST}")
+    _refuse_few(path, [one.label for one in made], FEWEST)
     anomalous = sum(one.label == WORDS[True] for one in made)
-    if not 0 < anomalous < len(made):
-        raise ConfigError(f"{path}: all examples are {made[0].label}; there is nothing to learn")
     tokens = [
         sum(tokens_about(text) for _, text in one.messages) + tokens_about(one.label)
         for one in made
     ]
     return Checked(len(made), anomalous, sum(tokens), max(tokens))
+
+
+def _refuse_few(path: Path, labels: Sequence[str], least: int) -> None:
+    if len(labels) < least:
+        raise ConfigError(f"{path}: {len(labels)} examples; fine-tuning wants at least {least}")
+    if len(set(labels)) < len(WORDS):
+        raise ConfigError(f"{path}: all examples are {labels[0]}; there is nothing to learn")
 
 
 def _conversation(raw: dict[str, Any]) -> Conversation:

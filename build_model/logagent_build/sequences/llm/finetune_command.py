@@ -19,10 +19,11 @@ from logagent import files
 from logagent.errors import ConfigError
 
 from logagent_build.annotate import prompt_files
+from logagent_build.annotate.outputs import writable
 from logagent_build.sequences.data import Sequences
 from logagent_build.sequences.llm import finetune
 from logagent_build.sequences.llm.prompt import SequencePrompts
-from logagent_build.sequences.llm.retrieval import Rarity, Retrieval, given_meanings
+from logagent_build.sequences.llm.retrieval import GIVEN, Rarity, Retrieval, given_meanings
 from logagent_build.sequences.llm.sequence_files import SequenceFile, read_sequences
 from logagent_build.sequences.llm.sequence_keys import keys
 from logagent_build.sequences.llm.shown import Showing
@@ -62,13 +63,19 @@ def export(request: Request) -> dict[str, Any]:
         ConfigError: there is too little to train on, or a file cannot be used.
         OSError: a file cannot be written.
     """
+    record_path = request.out.with_name(request.out.name + ".json")
+    tables = [Path(each) for each in request.meanings if each not in GIVEN]
+    for path in (request.out, record_path):
+        writable(path, (request.sequences, request.votes, Path(request.prompt), *tables))
     file = prompt_files.load(request.prompt, "sequence")
     data = _labelled(read_sequences(request.sequences), request.votes)
     rarity = Rarity(data)
     meanings = given_meanings(request.meanings)
     retrieval = Retrieval(meanings, rarity, request.most_meanings) if meanings else None
     make = SequencePrompts(file, request.showing, request.showing, retrieval, rarity)
-    counts = finetune.write(request.out, data, make, request.most, request.seed)
+    counts = finetune.write(
+        request.out, data, make, request.most, request.seed, least=finetune.FEWEST
+    )
     found = finetune.checked(request.out)
     tokens = found.tokens * request.epochs
     record = {
@@ -83,8 +90,7 @@ def export(request: Request) -> dict[str, Any]:
             "dollars": None if request.price is None else tokens / _MILLION * request.price,
         },
     }
-    path = request.out.with_name(request.out.name + ".json")
-    files.replace(path, (json.dumps(record, indent=1) + "\n").encode())
+    files.replace(record_path, (json.dumps(record, indent=1) + "\n").encode())
     return record
 
 

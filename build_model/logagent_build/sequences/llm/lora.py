@@ -26,6 +26,7 @@ from typing import Any
 from logagent import files
 from logagent.errors import ConfigError
 
+from logagent_build.annotate.outputs import writable
 from logagent_build.annotate.protocol import Arrived, Outcome, Prompt, Reply
 from logagent_build.sequences.llm.finetune import Conversation, checked, conversations
 from logagent_build.sequences.llm.prompt import WORDS
@@ -79,14 +80,17 @@ def fit(
         tenth of the steps among it.
 
     Raises:
-        ConfigError: the examples or the model cannot be used.
-        OSError: the adapter cannot be written.
+        ConfigError: the examples or the model cannot be used, or `out` is the model's own folder.
+        OSError: the adapter cannot be written; told before training where it can be.
     """
     import torch  # noqa: PLC0415  # heavy
     from peft import LoraConfig, get_peft_model  # noqa: PLC0415  # heavy, optional
 
     settings = settings or Settings()
     began = time.time()
+    if out.resolve() == model.resolve():
+        raise ConfigError(f"{out} holds the model; give the adapter a folder of its own")
+    writable(out / RECORD)
     found = checked(data)
     base, tokenizer = _loaded(model)
     texts = _Texts(tokenizer)

@@ -20,6 +20,7 @@ from logagent.sanitise import printable
 from logagent_build.sequences.data import Sequences
 
 __all__ = [
+    "GIVEN",
     "LONGEST_MEANING",
     "Rarity",
     "Retrieval",
@@ -30,6 +31,8 @@ __all__ = [
 ]
 
 LONGEST_MEANING = 200  # [characters]
+GIVEN = ("system-calls", "none")
+"""Sources of meanings that are no paths."""
 SHIPPED = Path(__file__).with_name("system_calls.tsv")
 
 

@@ -2,8 +2,10 @@
 
 ``balanced``: as many anomalous as normal ones, drawn once, of as many kinds as possible; the same
 in every prompt. ``similar``: for each sequence the nearest of either class, by the cosine of the
-logarithms of event counts. Guarantees: both classes stand in every prompt that has at least two
-examples, if both were given; no example twice; the same seed draws the same.
+logarithms of event counts. Guarantees: no sequence is an example for itself, which would tell its
+label, and whose votes could not be compared with labels; otherwise both classes stand in every
+prompt that has at least two examples, if both were given; no example twice; the same seed draws the
+same.
 """
 
 from __future__ import annotations
@@ -58,16 +60,19 @@ class Shots:
             self._drawn = self._balanced(seed)
         elif self._count:
             self._column = {name: at for at, name in enumerate(self._data.vocabulary)}
-            self._vectors = self._matrix([named(self._data, at) for at in range(len(self._data))])
+            self._names = [named(self._data, at) for at in range(len(self._data))]
+            self._vectors = self._matrix(self._names)
 
     def __call__(self, names: Sequence[str]) -> tuple[Shot, ...]:
         """Return the examples for a sequence, the nearest last."""
+        names = tuple(names)
         if self._drawn is not None:
-            return self._drawn
+            return tuple(shot for shot in self._drawn if shot.names != names)
         if not self._count:
             return ()
         near = np.asarray((self._vectors @ self._matrix([names]).T).todense()).ravel()
-        order = sorted(range(len(near)), key=lambda at: (-near[at], at))
+        others = [at for at in range(len(near)) if self._names[at] != names]
+        order = sorted(others, key=lambda at: (-near[at], at))
         of_class = [[at for at in order if self._data.anomalous[at] == label] for label in (0, 1)]
         chosen = self._shares(of_class)
         return tuple(self._shot(at) for at in sorted(chosen, key=lambda at: (near[at], -at)))

@@ -28,10 +28,11 @@ from logagent_build.annotate import budget as money
 from logagent_build.annotate import prompt_files
 from logagent_build.annotate.choice import Choice, Opened, opened
 from logagent_build.annotate.label_command import Shown
+from logagent_build.annotate.outputs import writable
 from logagent_build.annotate.recorded import Recorded, Store
 from logagent_build.sequences.data import Sequences
 from logagent_build.sequences.llm import describing
-from logagent_build.sequences.llm.retrieval import given_meanings
+from logagent_build.sequences.llm.retrieval import GIVEN, given_meanings
 from logagent_build.sequences.llm.sequence_files import SequenceFile, read_sequences
 from logagent_build.sequences.llm.simulated import SimulatedSequences, read_errors
 from logagent_build.sequences.llm.voter import LLMVoter, Options
@@ -69,6 +70,8 @@ def run(
         OSError: a file cannot be written.
     """
     began = time.time()
+    record_path = request.out.with_name(request.out.name + ".json")
+    _check_outputs(request, record_path)
     file = prompt_files.load(request.prompt, "sequence")
     asked = read_sequences(request.sequences)
     few_shot = read_sequences(request.examples).labelled() if request.examples else None
@@ -94,9 +97,18 @@ def run(
             "seconds": round(time.time() - began, 1),
         }
     write_votes(request.out, votes)
-    path = request.out.with_name(request.out.name + ".json")
-    files.replace(path, (json.dumps(record, indent=1) + "\n").encode())
+    files.replace(record_path, (json.dumps(record, indent=1) + "\n").encode())
     return record
+
+
+def _check_outputs(request: Request, record: Path) -> None:
+    """Refuse what cannot be written, or would be written over something that is read."""
+    choice = request.choice
+    kind, _, rest = choice.who.partition(":")
+    tables = [Path(each) for each in request.meanings if each not in (*GIVEN, _ASK)]
+    read = (request.sequences, request.examples, choice.prices, choice.key_file, *choice.responses)
+    for path in (request.out, record, *([Path(rest)] if kind == "batch" else [])):
+        writable(path, (*read, Path(request.prompt), *tables))
 
 
 def _annotator(

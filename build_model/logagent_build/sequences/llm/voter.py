@@ -29,7 +29,7 @@ from logagent_build.sequences.llm.label_word import read_word
 from logagent_build.sequences.llm.prompt import SequencePrompts
 from logagent_build.sequences.llm.retrieval import Rarity, Retrieval
 from logagent_build.sequences.llm.sequence_keys import keys
-from logagent_build.sequences.llm.shots import Shots, named
+from logagent_build.sequences.llm.shots import SELECTIONS, Shots, named
 from logagent_build.sequences.llm.shown import Showing
 from logagent_build.sequences.llm.votes import Vote
 
@@ -62,6 +62,8 @@ class Options:
     """Of the examples."""
 
     def __post_init__(self) -> None:
+        if self.selection not in SELECTIONS:
+            raise ConfigError(f"examples {self.selection!r} are none of {', '.join(SELECTIONS)}")
         if self.samples < 1 or min(self.shots, self.meanings, self.thinking_tokens) < 0:
             raise ConfigError(
                 "samples: at least 1; examples, meanings, thinking tokens: at least 0"

@@ -11,6 +11,7 @@ pytest.importorskip("sklearn", reason="needs the [build] extra")
 
 from logagent.errors import ConfigError
 from logagent_build.sequences.llm.finetune import checked, conversations, write
+from logagent_build.sequences.llm.shown import Showing
 from logagent_build.sequences.llm.voter import LLMVoter, Options
 
 from .sequences_of import Fake, reply, sequences
@@ -33,7 +34,7 @@ def test_an_example_is_the_prompt_that_is_asked_and_the_label(tmp_path: Path) ->
     }
 
     assert asked == {one.messages for one in made}
-    assert {"written": 30, "anomalous": 10, "equal": 0, "torn": 0} == counts
+    assert {"written": 30, "anomalous": 10, "equal": 0, "torn": 0, "alike": 0} == counts
     assert 10 == sum(one.label == "anomalous" for one in made)
     found = checked(path)
     assert (30, 10) == (found.examples, found.anomalous)
@@ -46,8 +47,32 @@ def test_equal_sequences_are_written_once_and_those_with_both_labels_never(tmp_p
 
     counts = write(path, sequences("a", "a", "b", "x!b", "x!c"), VOTER.maker())
 
-    assert {"written": 2, "anomalous": 1, "equal": 2, "torn": 1} == counts
+    assert {"written": 2, "anomalous": 1, "equal": 2, "torn": 1, "alike": 0} == counts
     assert "[b]" not in path.read_text()
+
+
+def test_what_looks_alike_in_prompts_with_both_labels_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "d.jsonl"
+    voter = LLMVoter(Fake(lambda _prompt: reply("0")), Options(Showing(longest=2), shots=0))
+    data = sequences("a b c", "x!a d c", "a b f", *(f"e{at}" for at in range(10)))
+
+    counts = write(path, data, voter.maker())
+
+    assert {"written": 11, "anomalous": 0, "equal": 0, "torn": 0, "alike": 2} == counts
+    assert 11 == len(conversations(path))
+
+
+@pytest.mark.parametrize(("most", "said"), [(3, "3 examples"), (None, "all examples are normal")])
+def test_what_nobody_can_train_on_replaces_nothing(
+    tmp_path: Path, most: int | None, said: str
+) -> None:
+    path = tmp_path / "d.jsonl"
+    path.write_text("good ones")
+    data = sequences(*(f"e{at}" for at in range(20)))
+
+    with pytest.raises(ConfigError, match=said):
+        write(path, data, VOTER.maker(), most, least=10)
+    assert "good ones" == path.read_text()
 
 
 def test_a_draw_is_seeded(tmp_path: Path) -> None:

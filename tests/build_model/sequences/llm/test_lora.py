@@ -196,3 +196,15 @@ def test_what_cannot_be_trained_on_is_refused_before(made: Path, tmp_path: Path)
     long = sequences(" ".join(f"e{at}" for at in range(400)))
     with pytest.raises(ConfigError, match="more than the model takes"):
         voter(made, lora.LocalModel(made / "model")).predict(long)
+
+
+def test_where_an_adapter_cannot_go_is_told_before_training(made: Path, tmp_path: Path) -> None:
+    def never(_step: int, _loss: float) -> None:
+        pytest.fail("trained")
+
+    (tmp_path / "file").touch()
+    few = lora.Settings(steps=1)
+    with pytest.raises(ConfigError, match="holds the model"):
+        lora.fit(made / "data.jsonl", made / "model", made / "model", few, never)
+    with pytest.raises(OSError, match="file"):
+        lora.fit(made / "data.jsonl", made / "model", tmp_path / "file", few, never)

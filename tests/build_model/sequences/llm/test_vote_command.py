@@ -182,3 +182,47 @@ def test_options_that_do_not_go_together_are_refused(folder: Path) -> None:
         done = run(folder, *words)
         assert 7 == done.exit_code, done.output
         assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("-o", "test.jsonl"),
+        ("-o", "train.jsonl", "--examples", "train.jsonl"),
+        ("-o", "train", "--meanings", "train.json"),
+        ("--annotator", "batch:test.jsonl"),
+    ],
+)
+def test_what_is_read_is_never_written_over(
+    folder: Path, more: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "train.json").write_text("open\topens a file\n")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+
+    done = run(folder, "batch:requests.jsonl", "--model", "m", *more)
+
+    assert 7 == done.exit_code
+    assert "would be written over" in done.output
+    assert before == {path: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_folder_in_the_place_of_the_votes_is_told_before_anything_is_paid(folder: Path) -> None:
+    (folder / "votes.jsonl").mkdir()
+    with serving() as server:
+        server.always = word
+        done = run(folder, server.url, "--model", "m")
+
+    assert 4 == done.exit_code
+    assert "a folder" in done.output
+    assert not server.bodies
+
+
+def test_data_for_fine_tuning_never_replaces_what_it_is_made_of(folder: Path) -> None:
+    path = folder / "train.jsonl"
+    before = path.read_bytes()
+
+    done = CliRunner().invoke(cli.app, ["finetune-data", str(path), "-o", str(path)])
+
+    assert 7 == done.exit_code
+    assert before == path.read_bytes()

@@ -59,6 +59,18 @@ def test_examples_of_both_classes_stand_in_the_prompts_after_fit() -> None:
     )
 
 
+@pytest.mark.parametrize("how", ["balanced", "similar"])
+def test_no_sequence_is_an_example_for_itself(how: str) -> None:
+    data = sequences("a b", "b a", "x!a b a", "x!b b")
+    shots = Shots(data, 4, how)
+
+    for at in range(4):
+        names = [data.vocabulary[number] for number in data.events[at]]
+        shown = [shot.names for shot in shots(names)]
+        assert tuple(names) not in shown
+        assert 3 == len(set(shown))
+
+
 def test_similar_examples_are_the_nearest_of_either_class_the_nearest_last() -> None:
     shots = Shots(TRAIN, 2, "similar")(["socket", "connect", "connect", "connect"])
     assert {True: ("socket", "connect", "connect")} == {s.anomalous: s.names for s in shots[1:]}
@@ -211,3 +223,8 @@ def test_a_simulation_knows_only_its_own_sequences_and_says_which_are_torn() -> 
         with pytest.raises(ConfigError, match="simulated"):
             read_errors(text)
     assert SequenceErrors(0.2, 0.1, 0.5, 0.0, 3) == read_errors("normal=0.2,anomalous=0.1,seed=3")
+
+
+def test_a_selection_that_is_none_is_refused_though_there_are_no_examples() -> None:
+    with pytest.raises(ConfigError, match="none of balanced, similar"):
+        Options(selection="best")
