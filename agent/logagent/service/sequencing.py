@@ -236,10 +236,11 @@ class SequenceAlerts:
         severity = severity_of(finding.judged.score)
         head: dict[str, Any] = {"id": id_, "host": self._host, "alert": "sequence"}
         head["severity"] = "error" if severity <= _ERROR else "warning"
+        text = finding_text(finding, self._reader)
         if kind.count > 1:
             head["count"] = kind.count
-            head["since_told"] = kind.count - kind.told_count
-        text = finding_text(finding, self._reader)
+            head["since_told"] = since = kind.count - kind.told_count
+            text += f" (×{kind.count:,} of this kind, {since:,} since told)"
         return Alert(id_, dumps(head | record).encode(), text, severity)
 
     def counts(self) -> dict[str, Any]:

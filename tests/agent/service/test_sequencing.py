@@ -104,6 +104,9 @@ def test_sessions_of_one_kind_are_told_once_and_again_after_a_while_with_their_n
     assert [] == made.idle()
     made.now += DAY
     made.alerts.tick()
+    waits = made.alerts.next_alert()
+    assert waits is not None
+    assert waits.text.endswith("(×5 of this kind, 4 since told)")  # for syslog, mail and a chat
     (again,) = made.taken()
     assert (5, 4) == (again["count"], again["since_told"])
 
