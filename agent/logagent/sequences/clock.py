@@ -89,12 +89,18 @@ class LineTimes:
 class Clock:
     """What time it is in one log, or in several that share sessions."""
 
-    def __init__(self, reach_seconds: float, wall: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        reach_seconds: float,
+        wall: Callable[[], float],
+        steady: Callable[[], float] | None = None,
+    ) -> None:
         """Know nothing yet.
 
         Args:
             reach_seconds: how far one stamp alone may move the clock forward [s].
             wall: the time of day [s since 1970], for lines without stamps.
+            steady: a clock that nobody sets [s], for silence; None: `wall`.
         """
         self.seconds = 0.0
         """Now [s], as the log's lines say."""
@@ -104,9 +110,10 @@ class Clock:
         """How often the clock was put further than its reach, or back."""
         self._reach = reach_seconds
         self._wall = wall
+        self._steady = steady or wall
         self._stamped = False
         self._doubtful: float | None = None
-        self._arrived = 0.0  # the time of day when a line came last
+        self._arrived = self._steady()  # when a line came last
 
     def read(self, stamp: float | None, lines: int, *, agreed: bool = False) -> float:
         """Return the time of some lines [s].
@@ -116,7 +123,7 @@ class Clock:
             lines: how many they are.
             agreed: whether two of them say so; the others may say nothing.
         """
-        self._arrived = wall = self._wall()
+        self._arrived, wall = self._steady(), self._wall()
         if stamp is None:
             if not self._stamped:
                 self.seconds = max(wall, self.seconds)
@@ -150,7 +157,7 @@ class Clock:
 
     def now(self) -> float:
         """Return the time, silence since the last line included [s]."""
-        return self.seconds + max(self._wall() - self._arrived, 0.0)
+        return self.seconds + max(self._steady() - self._arrived, 0.0)
 
     def state(self) -> list[object]:
         """Return what `load` takes: msgpack types."""
@@ -166,6 +173,6 @@ class Clock:
             case [float(seconds), bool(stamped)]:
                 self.seconds, self._stamped = seconds, stamped
                 # While nobody read, lines may have come: that was no silence.
-                self._arrived = self._wall()
+                self._arrived = self._steady()
             case _:
                 raise ValueError("a clock of sequences has other fields")

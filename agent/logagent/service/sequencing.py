@@ -127,6 +127,7 @@ class SequenceAlerts:
         identity: str = "",
         own: OwnLines | None = None,
         wall: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         """Hold nothing yet.
 
@@ -138,11 +139,16 @@ class SequenceAlerts:
             identity: of the model; open sequences are those of one model.
             own: lines to leave out: an alert that comes back names the session that it is about.
             wall: the time of day [s since 1970].
+            steady: a clock that nobody sets [s].
         """
         self._own = own
         self._reader = EventReader(model.vocabulary)
         sequencer = Sequencer(
-            self._reader, rules, max_sessions=config.sequences.max_sessions, wall=wall
+            self._reader,
+            rules,
+            max_sessions=config.sequences.max_sessions,
+            wall=wall,
+            steady=steady,
         )
         self.watch = Watch(sequencer, model.ensemble)
         self._per_day = config.sequences.alerts_per_day

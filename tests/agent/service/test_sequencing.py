@@ -37,6 +37,7 @@ class Told:
 
     def __init__(self, rule: Rule | None = None, **settings: Any) -> None:
         self.now = NOON
+        self.put = 0.0  # how far somebody has put the time of day forward [s]
         self.rule = rule or Rule(key=JOB, timeout_seconds=60.0)
         self.config = Config(sequences=Sequences(enabled=True, **settings))
         self.alerts = self.made()
@@ -51,6 +52,7 @@ class Told:
             identity=identity,
             own=OwnLines([77]),
             wall=lambda: self.now,
+            steady=lambda: self.now - self.put,
         )
 
     def see(self, *lines: bytes, source: str = "a.log") -> None:
@@ -131,6 +133,17 @@ def test_a_clock_that_is_put_back_silences_nothing() -> None:
     made.now -= 400 * DAY
     made.see(line(2, "begin"))
     assert 1 == len(made.idle())
+
+
+def test_a_clock_that_is_put_right_is_no_silence() -> None:
+    made = Told()
+    made.see(line(1, "begin", 0))
+    made.now, made.put = made.now + 20_000 * DAY, 20_000 * DAY  # a board that boots in 1970
+    made.alerts.tick()
+    made.see(line(1, "end", 1))
+    assert 0 == made.alerts.watch.judged
+    made.idle()
+    assert {"idle": 1} == made.alerts.watch.counts()["ended"]
 
 
 def test_what_is_open_and_what_waits_survives_a_restart() -> None:
