@@ -322,10 +322,10 @@ def main() -> None:
         if args.json:
             args.json.write_text(json.dumps(found, indent=1) + "\n")
 
+    if args.json and args.json.exists() and set(parts) != set(PARTS):  # what is not run again stays
+        found = json.loads(args.json.read_text()) | found
     told("entries")
     asked = Asked(entries, truth)
-    if args.json and set(parts) != set(PARTS):  # what is not run again stays
-        found = json.loads(args.json.read_text()) | found
     runs = []
     for seed in SEEDS:
         runs.append(asked.calibrated(simulated.HELPFUL, seed))

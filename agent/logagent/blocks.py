@@ -70,6 +70,13 @@ class Block:
         ends = self.line_ends()
         return self.data[ends[index - 1] + 1 if index else 0 : ends[index]]
 
+    def some_lines(self, start: int, stop: int) -> list[bytes]:
+        """Return the lines from `start` to before `stop`; in the time that these take, not all."""
+        if start >= stop:
+            return []
+        ends = self.line_ends()
+        return self.data[ends[start - 1] + 1 if start else 0 : ends[stop - 1]].split(b"\n")
+
     def line_offset(self, index: int) -> int:
         """Return the offset of the line at `index`, from 0 [bytes]."""
         return self.offset + (self.line_ends()[index - 1] + 1 if index else 0)

@@ -111,7 +111,7 @@ def scan_command(paths: Sequence[str], options: Options) -> int:
                 each.see(step, scan)
     except KeyboardInterrupt:
         interrupted = True
-    printer.end(scan, sequences)
+    printer.end(scan, sequences, interrupted=interrupted)
     if report is not None:
         report.write(scan, interrupted=interrupted)
     if options.stats:
@@ -220,9 +220,9 @@ class _Printer:
             sys.stdout.flush()
         self._progress.update(step, scan.totals, len(scan.groups))
 
-    def end(self, scan: Scan, sequences: ScanSequences | None) -> None:
+    def end(self, scan: Scan, sequences: ScanSequences | None, *, interrupted: bool) -> None:
         """Print the ranked groups, the totals and the sequences."""
-        if sequences is not None:
+        if sequences is not None and not interrupted:  # else what is open is not over
             sequences.close()
         self._progress.wipe()
         if self._options.quiet:

@@ -67,6 +67,14 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
             f"groups    {groups.get('known', 0):,} known, {groups.get('pending', 0):,} about to be "
             f"told, {groups.get('held', 0):,} held back for the digest{hidden}"
         )
+    if sequences := get("sequences", None):
+        early = sequences.get("evicted", 0)
+        yield (
+            f"sequences {sequences.get('open', 0):,} open, {sequences.get('judged', 0):,} judged, "
+            f"{sequences.get('anomalous', 0):,} anomalous"
+            + (f", {early:,} ended early for want of room" if early else "")
+            + f"; {sequences.get('kinds_held_back', 0):,} kinds held back"
+        )
     waiting = [each for each in known if each.get("state") == "held" or each.get("since_told")]
     for group in waiting[:_GROUPS]:
         yield (

@@ -99,6 +99,13 @@ def test_splitting_a_block_and_counting_it_agree(data: bytes) -> None:
         assert block == again
 
 
+@given(st.binary(max_size=60), st.data())
+def test_some_lines_are_those_of_all_lines(data: bytes, drawn: st.DataObject) -> None:
+    block = Block(data, 1, 0)
+    start, stop = (drawn.draw(st.integers(0, block.line_count)) for _ in range(2))
+    assert block.lines()[start:stop] == block.some_lines(start, stop)
+
+
 def test_empty_input_has_no_block() -> None:
     """A block is never made for zero lines."""
     assert [] == list(BlockReader(reading([])))

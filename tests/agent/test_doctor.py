@@ -38,6 +38,8 @@ from logagent.sanitise import printable
 from logagent.service import parts
 from logagent.service.state import StateFolder
 
+from .sequences.fakes import bundle as sequences_bundle
+
 OTHER = os.getuid() + 4321  # owns no file of the tests; so it does not matter who runs them
 ADA = Account("ada", OTHER, frozenset({OTHER}), home="/home/ada")
 UNIT = """\
@@ -795,6 +797,17 @@ def test_an_updated_bundle_that_cannot_be_used_gives_way_to_the_shipped_one(box:
     box.write("/var/lib/logagent/models/current.bundle", "damaged")
 
     assert "the shipped one is used instead" in told(bundle(box.case()), Status.warning)
+
+
+def test_sequences_that_the_bundle_cannot_judge_are_told_before_the_start_is_refused(
+    box: Box, tmp_path: Path
+) -> None:
+    wanted = box.case(sequences__enabled=True)
+    assert "has no part 'sequences'" in told(bundle(wanted), Status.problem)
+    assert "sequences" not in told(bundle(box.case()), Status.problem)
+    made = str(sequences_bundle(tmp_path / "jobs.bundle"))
+    able = box.case(sequences__enabled=True, model__bundle=made)
+    assert "judges sequences" in told(bundle(able), Status.ok)
 
 
 def test_the_shipped_bundle_is_good(box: Box) -> None:

@@ -93,6 +93,16 @@ def test_a_screen_says_how_the_agent_is(shown: Any) -> None:
     ] == shown()
 
 
+def test_a_screen_tells_of_sequences_where_they_are_judged(shown: Any) -> None:
+    assert not [each for each in shown(sequences=None) if each.startswith("sequences")]
+    counts = {"open": 1200, "judged": 30, "anomalous": 2, "evicted": 0, "kinds_held_back": 1}
+    said = "sequences 1,200 open, 30 judged, 2 anomalous"
+    assert f"{said}; 1 kinds held back" in shown(sequences=counts)
+    assert f"{said}, 7 ended early for want of room; 1 kinds held back" in shown(
+        sequences=counts | {"evicted": 7}
+    )
+
+
 def test_an_agent_that_stands_still_says_so(shown: Any) -> None:
     assert "behind    4.1 kB; BLOCKED, see problems" in shown(blocked=True)
 

@@ -90,6 +90,8 @@ def bundle(case: Case) -> Iterator[Finding]:
         yield problem(
             f"it has no sensitivity {sensitivity!r}", 'set [model] sensitivity = "normal"'
         )
+    if case.chosen.sequences.enabled:
+        yield _sequences(case, loaded)
     made = bundle_date(loaded)
     if made is None:
         commit = manifest.record.get("commit")
@@ -102,6 +104,24 @@ def bundle(case: Case) -> Iterator[Finding]:
         )
     else:
         yield found_ok(f"made {max(age, 0) / 86400:.0f} days ago")
+
+
+def _sequences(case: Case, loaded: Bundle) -> Finding:
+    """Tell whether sequences can be judged with this bundle and these rules, as the agent does."""
+    from logagent.service.sequencing import make_sequences  # noqa: PLC0415 - few want it
+
+    try:
+        make_sequences(case.chosen, loaded, "", lambda _kind, _text: None, None)
+    except BundleError as error:
+        if case.bundle.why == "updated":
+            return warning(
+                f"sequences are not judged: {error}",
+                "mend [sequences] or sudo logagent model rollback",
+            )
+        return problem(f"the agent does not start: {error}", "mend [sequences] or [model] bundle")
+    rules = len(case.chosen.sequences.rules)
+    said = f"by {rules} of your rules" if rules else "as it was trained"
+    return found_ok(f"judges sequences, {said}")
 
 
 def _unusable(case: Case, said: str) -> Finding:

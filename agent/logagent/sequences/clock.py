@@ -23,8 +23,11 @@ from logagent.times import TimeParser
 
 __all__ = ["Clock", "LineTimes", "Span"]
 
-Span = tuple[int, int, float | None]
-"""Lines from the first number to before the second, and their time [s]; None: none has a stamp."""
+Span = tuple[int, int, float | None, bool]
+"""Lines from the first number to before the second, their time [s] (None: none has a stamp), and
+whether stamps of two lines say so."""
+
+_Seen = tuple[float, int]  # a stamp [s], and the line that has it
 
 _LOOKS: Final = 8  # lines at either end of a block in which a stamp is looked for
 
@@ -41,36 +44,41 @@ class LineTimes:
         """Return the lines of a block in order, those of one tick together."""
         lines = block.line_count
         if math.isinf(self._tick):
-            return [(0, lines, None)]
+            return [(0, lines, None, False)]
         first = self._first(block, range(min(lines, _LOOKS)))
         if first is None:
-            return [(0, lines, None)]
+            return [(0, lines, None, False)]
         last = self._first(block, range(lines - 1, max(lines - 1 - _LOOKS, -1), -1))
-        spans: list[Span] = []
-        self._split(block, 0, first, lines, first if last is None else last, spans)
-        return spans
+        return self._split(block, lines, first, last or first)
 
-    def _split(
-        self, block: Block, start: int, begin: float, stop: int, end: float, spans: list[Span]
-    ) -> None:
-        """Append the spans of the lines from `start`, at `begin`, to before `stop`, about `end`."""
-        pending = [(start, begin, stop, end)]
+    def _split(self, block: Block, lines: int, first: _Seen, last: _Seen) -> list[Span]:
+        """Return the spans of lines of which the first is at `first`, the last about `last`."""
+        spans: list[Span] = []
+        said = -1  # the line whose stamp the latest span has
+        pending = [(0, first, lines, last)]
         while pending:
             start, begin, stop, end = pending.pop()
-            if begin // self._tick == end // self._tick or stop - start <= 1:
-                spans.append((start, stop, begin))
+            alike = begin[0] // self._tick == end[0] // self._tick
+            if alike or stop - start <= 1:
+                agreed = alike and begin[1] != end[1]
+                if said == begin[1]:  # lines without stamps say nothing more than the one before
+                    start, _, _, before = spans.pop()
+                    agreed = agreed or before
+                spans.append((start, stop, begin[0], agreed))
+                said = begin[1]
                 continue
             middle = (start + stop) // 2
             stamp = self._stamp(block, middle)
-            between = begin if stamp is None else stamp
+            between = begin if stamp is None else (stamp, middle)
             # In one tick with its neighbour, the line before the middle is taken to be so too.
             pending.append((middle, between, stop, end))
             pending.append((start, begin, middle, between))
+        return spans
 
-    def _first(self, block: Block, indices: range) -> float | None:
+    def _first(self, block: Block, indices: range) -> _Seen | None:
         for index in indices:
             if (stamp := self._stamp(block, index)) is not None:
-                return stamp
+                return stamp, index
         return None
 
     def _stamp(self, block: Block, index: int) -> float | None:
@@ -81,12 +89,18 @@ class LineTimes:
 class Clock:
     """What time it is in one log, or in several that share sessions."""
 
-    def __init__(self, reach_seconds: float, wall: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        reach_seconds: float,
+        wall: Callable[[], float],
+        steady: Callable[[], float] | None = None,
+    ) -> None:
         """Know nothing yet.
 
         Args:
             reach_seconds: how far one stamp alone may move the clock forward [s].
             wall: the time of day [s since 1970], for lines without stamps.
+            steady: a clock that nobody sets [s], for silence; None: `wall`.
         """
         self.seconds = 0.0
         """Now [s], as the log's lines say."""
@@ -96,18 +110,20 @@ class Clock:
         """How often the clock was put further than its reach, or back."""
         self._reach = reach_seconds
         self._wall = wall
+        self._steady = steady or wall
         self._stamped = False
         self._doubtful: float | None = None
-        self._arrived = 0.0  # the time of day when a line came last
+        self._arrived = self._steady()  # when a line came last
 
-    def read(self, stamp: float | None, lines: int) -> float:
+    def read(self, stamp: float | None, lines: int, *, agreed: bool = False) -> float:
         """Return the time of some lines [s].
 
         Args:
             stamp: what they say, None if nothing.
             lines: how many they are.
+            agreed: whether two of them say so; the others may say nothing.
         """
-        self._arrived = wall = self._wall()
+        self._arrived, wall = self._steady(), self._wall()
         if stamp is None:
             if not self._stamped:
                 self.seconds = max(wall, self.seconds)
@@ -124,7 +140,7 @@ class Clock:
         if abs(ahead) <= self._reach:
             self._doubtful = None
             self.seconds = max(self.seconds, stamp)
-        elif lines > 1 or self._confirms(stamp, ahead):
+        elif agreed or self._confirms(stamp, ahead):
             self._doubtful = None
             self.seconds = stamp
             self.jumps += 1
@@ -141,7 +157,7 @@ class Clock:
 
     def now(self) -> float:
         """Return the time, silence since the last line included [s]."""
-        return self.seconds + max(self._wall() - self._arrived, 0.0)
+        return self.seconds + max(self._steady() - self._arrived, 0.0)
 
     def state(self) -> list[object]:
         """Return what `load` takes: msgpack types."""
@@ -157,6 +173,6 @@ class Clock:
             case [float(seconds), bool(stamped)]:
                 self.seconds, self._stamped = seconds, stamped
                 # While nobody read, lines may have come: that was no silence.
-                self._arrived = self._wall()
+                self._arrived = self._steady()
             case _:
                 raise ValueError("a clock of sequences has other fields")

@@ -144,10 +144,14 @@ class ScanSequences:
             lines.append(f"… and {len(ranked) - len(shown):,} more kinds of sequences (--top)")
         if self._let_go:
             lines.append(f"{self._let_go:,} lowest-scored kinds of sequences not kept")
-        watch = self.watch
-        total = f"{watch.judged:,} sequences, {watch.anomalous:,} anomalous"
-        if counts := watch.sequencer.counters.no_key:
-            total += f"; {counts:,} lines without a session"
+        watch, counters = self.watch, self.watch.sequencer.counters
+        total = f"{_of(watch.judged, 'sequence')}, {watch.anomalous:,} anomalous"
+        if counters.evicted:  # what came of them later was judged as a sequence of its own
+            total += f"; {counters.evicted:,} ended early for want of room (--max-sessions)"
+        if still := watch.sequencer.open_sequences:
+            total += f"; {still:,} not over and not judged"
+        if counters.no_key:
+            total += f"; {_of(counters.no_key, 'line')} without a session"
         return [*lines, total]
 
     def counts(self) -> dict[str, Any]:
@@ -174,3 +178,7 @@ class ScanSequences:
         ranked = sorted(self._entries.items(), key=lambda each: -each[1].finding.judged.score)
         self._entries = dict(ranked[: _MOST_ENTRIES // 2])
         self._let_go += len(ranked) - len(self._entries)
+
+
+def _of(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

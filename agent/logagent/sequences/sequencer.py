@@ -59,6 +59,7 @@ class Sequencer:
         *,
         max_sessions: int = MAX_SESSIONS,
         wall: Callable[[], float] = time.time,
+        steady: Callable[[], float] | None = None,
     ) -> None:
         """Hold nothing yet.
 
@@ -67,11 +68,12 @@ class Sequencer:
             rules: the first that fits a source is used for it; names must differ.
             max_sessions: most that are open, over all rules and logs.
             wall: the time of day [s since 1970].
+            steady: a clock that nobody sets [s]; None: `wall`.
         """
         self.counters = Counters()
         self.reader = reader
         self._rules = list(rules)
-        self._wall = wall
+        self._wall, self._steady = wall, steady
         most = max((rule.max_events for rule in rules), default=0)
         self._room = Room(max_sessions, max(EVENTS_EACH * max_sessions, most))
         self._logs: dict[str, _Log] = {}  # the one that was read least lately first
@@ -107,8 +109,8 @@ class Sequencer:
         events = self.reader.read(block)
         self.counters.lines += len(events)
         room, left = self._room, AT_ONCE
-        for start, stop, stamp in times.spans(block):
-            seconds = log.clock.read(stamp, stop - start)
+        for start, stop, stamp, agreed in times.spans(block):
+            seconds = log.clock.read(stamp, stop - start, agreed=agreed)
             for episode in islice(log.table.expire(seconds), left):
                 left -= 1
                 yield episode
@@ -154,7 +156,7 @@ class Sequencer:
         else:
             table = Windows(rule, self.counters, events)
         reach = max(rule.timeout_seconds, rule.window_seconds, _REACH_SECONDS)
-        return _Log(rule, Clock(reach, self._wall), table)
+        return _Log(rule, Clock(reach, self._wall, self._steady), table)
 
     def _close(self, name: str, *, evicted: bool = False) -> Iterator[Episode]:
         log = self._logs.pop(name)

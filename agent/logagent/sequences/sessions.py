@@ -123,7 +123,7 @@ class Sessions:
         over: list[Episode] = []
         latest: dict[Open, int] = {}
         begun = kept = no_key = 0
-        for index, line in enumerate(block.lines()[span[0] : span[1]], span[0]):
+        for index, line in enumerate(block.some_lines(*span), span[0]):
             found = search(line, 0, reach)
             if found is None:
                 no_key += 1

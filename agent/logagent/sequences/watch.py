@@ -84,13 +84,25 @@ class Watch:
             self.judged += 1
             # Python seeds its hash of bytes at random: nobody makes two the same on purpose.
             exactly = hash(episode.events.tobytes())
-            key = hash(np.sort(episode.events).tobytes()) if self._order_free else exactly
-            verdict = self._verdict(key, episode.events)
+            if not self._order_free:
+                verdict = self._verdict(exactly, episode.events)
+            else:
+                verdict = self._in_any_order(exactly, episode.events)
             if verdict.anomalous:
-                if self._order_free:
-                    verdict = self._verdict(hash((key, exactly)), episode.events)
                 self.anomalous += 1
                 yield Finding(episode, verdict)
+
+    def _in_any_order(self, exactly: int, events: npt.NDArray[np.int32]) -> Judged:
+        """Return the verdict on a sequence by its events; if it is anomalous, on it exactly."""
+        key = hash(np.sort(events).tobytes())
+        verdict = self._verdicts.get(key)
+        if verdict is None:
+            verdict = self._verdict(key, events)
+            if verdict.anomalous:
+                self._verdicts.add(hash((key, exactly)), verdict)
+        elif verdict.anomalous:
+            verdict = self._verdict(hash((key, exactly)), events)
+        return verdict
 
     def _verdict(self, key: int, events: npt.NDArray[np.int32]) -> Judged:
         verdict = self._verdicts.get(key)

@@ -32,6 +32,7 @@ from logagent.service.adapting import adapted, is_to_forget, load_facts, make_ad
 from logagent.service.alerts import Alerts, GroupAlerts, Plan
 from logagent.service.log import AgentLog, Reporter, set_up
 from logagent.service.notify import Notifier
+from logagent.service.own_lines import OwnLines
 from logagent.service.parts import (
     Model,
     host_name,
@@ -91,6 +92,7 @@ class Agent:
         self.blocked_until = -math.inf
         self._joiners: dict[str, Joiner] = {}
         self.sequences: SequenceAlerts | None = None
+        self._resting: object = None  # what is kept of sequences while the model cannot judge them
         self._lasting: dict[str, str] = {}  # trouble that was told and is not over
         self._learned: Facts | None = None  # told, but not saved yet
         self._spins = 0
@@ -179,16 +181,21 @@ class Agent:
             BundleError: the model cannot, and was not put there by an update.
         """
         if not config.sequences.enabled:
+            self._resting = None
             return None
-        from logagent.service.sequencing import make_sequences  # noqa: PLC0415 - few want it
+        from logagent.service.sequencing import at_rest, make_sequences  # noqa: PLC0415 - few want it
 
         try:
-            return make_sequences(config, model.scorer.bundle, host_name(), self.reporter, saved)
+            bundle, own = model.scorer.bundle, OwnLines(self.pids)
+            made = make_sequences(config, bundle, host_name(), self.reporter, saved, own)
         except BundleError as error:
             if in_force(config).why != "updated":
                 raise
             self.reporter("no-sequences", f"sequences are not judged: {error}")
+            self._resting = at_rest(saved)
             return None
+        self._resting = None
+        return made
 
     def _judging(self, config: Config, model: Model, saved: object) -> tuple[Model, Alerts]:
         """Return what judges lines and what makes alerts of them, as this host needs them.
@@ -396,6 +403,8 @@ class Agent:
         }
         if self.sequences is not None:
             state["sequences"] = self.sequences.state()
+        elif self._resting is not None:
+            state["sequences"] = self._resting
         try:
             self.delivery.sync()
             self.folder.save(state)
@@ -524,7 +533,7 @@ class Agent:
             raise ValueError("another state folder needs a restart")
         same = config.alerts.group == self.config.alerts.group
         model, alerts = self._judging(config, model, self.alerts.state() if same else [])
-        saved = None if self.sequences is None else self.sequences.state()
+        saved = self._resting if self.sequences is None else self.sequences.state()
         sequences = self._sequences(config, model, saved)
         self._save()
         old = self.config

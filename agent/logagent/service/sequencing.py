@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from logagent.blocks import Block
 from logagent.bundle import Bundle
 from logagent.config import Config
 from logagent.errors import BundleError
@@ -31,17 +32,20 @@ from logagent.sequences.part import SequenceModel
 from logagent.sequences.rules import Rule, configured
 from logagent.sequences.sequencer import AT_ONCE, Sequencer
 from logagent.sequences.watch import Finding, Watch
+from logagent.service.own_lines import OWN_NAME, OwnLines
 from logagent.sinks import Alert
 from logagent.times import TimeParser
 
-__all__ = ["SequenceAlerts", "make_sequences"]
+__all__ = ["SequenceAlerts", "at_rest", "make_sequences"]
 
 _KINDS: Final = 200  # kinds of anomalous sequences that are remembered, 3 kB each
 _DAY_SECONDS: Final = 86400.0
 _ERROR: Final = 3  # RFC 5424, 6.2.1
-IDLE_SECONDS: Final = 3600.0
+_NOTHING_OPEN: Final[list[object]] = [[], []]  # the state of a sequencer that has seen no line
+IDLE_SECONDS: Final = _DAY_SECONDS
 """[s] A session that nothing else ends is over when it was silent for so long: a log that is
-followed has no end."""
+followed has no end. A silence that is taken for the end makes two halves of a session, and both
+lack something; too long a wait only tells of it later, and room is bounded by other means."""
 
 
 @dataclass(slots=True)
@@ -59,7 +63,12 @@ class _Kind:
 
 
 def make_sequences(
-    config: Config, bundle: Bundle, host: str, report: Report, saved: object
+    config: Config,
+    bundle: Bundle,
+    host: str,
+    report: Report,
+    saved: object,
+    own: OwnLines | None = None,
 ) -> SequenceAlerts:
     """Make what judges sequences, and go on where the last run stopped.
 
@@ -69,6 +78,7 @@ def make_sequences(
         host: name of this machine, for records.
         report: hears of what was let go.
         saved: what `SequenceAlerts.state` returned; None at first.
+        own: lines to leave out.
 
     Raises:
         BundleError: the bundle cannot judge sequences, or a rule does not fit what it was
@@ -85,15 +95,23 @@ def make_sequences(
         ] or [trained]
     except ValueError as error:
         raise BundleError(f"sequences.rules: {error}") from None
-    alerts = SequenceAlerts(model, rules, config, host, identity=bundle.sha256)
+    alerts = SequenceAlerts(model, rules, config, host, identity=bundle.sha256, own=own)
     if saved is not None:
         try:
             for trouble in alerts.load(saved):
                 report("sequences-let-go", trouble)
         except ValueError as error:  # of another version; the positions beside it are still good
             report("sequences-let-go", f"open sequences were let go: {error}")
-            alerts = SequenceAlerts(model, rules, config, host, identity=bundle.sha256)
+            alerts = SequenceAlerts(model, rules, config, host, identity=bundle.sha256, own=own)
     return alerts
+
+
+def at_rest(saved: object) -> object:
+    """Return what is kept of a state while nobody judges: what was told, and what waits to be.
+
+    What was open is let go: lines that nobody reads would be missing in it.
+    """
+    return saved | {"open": _NOTHING_OPEN} if isinstance(saved, dict) else None
 
 
 class SequenceAlerts:
@@ -107,7 +125,9 @@ class SequenceAlerts:
         host: str,
         *,
         identity: str = "",
+        own: OwnLines | None = None,
         wall: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         """Hold nothing yet.
 
@@ -117,11 +137,18 @@ class SequenceAlerts:
             config: how much is told.
             host: name of this machine.
             identity: of the model; open sequences are those of one model.
+            own: lines to leave out: an alert that comes back names the session that it is about.
             wall: the time of day [s since 1970].
+            steady: a clock that nobody sets [s].
         """
+        self._own = own
         self._reader = EventReader(model.vocabulary)
         sequencer = Sequencer(
-            self._reader, rules, max_sessions=config.sequences.max_sessions, wall=wall
+            self._reader,
+            rules,
+            max_sessions=config.sequences.max_sessions,
+            wall=wall,
+            steady=steady,
         )
         self.watch = Watch(sequencer, model.ensemble)
         self._per_day = config.sequences.alerts_per_day
@@ -137,7 +164,8 @@ class SequenceAlerts:
 
     def see(self, batch: Batch) -> None:
         """Take in an accepted batch."""
-        self._take(self.watch.see(batch.source, batch.fingerprint, batch.block))
+        for block in self._others(batch.block):
+            self._take(self.watch.see(batch.source, batch.fingerprint, block))
 
     def tick(self) -> bool:
         """Judge what ends though no line comes; queue what may be told by now.
@@ -163,6 +191,20 @@ class SequenceAlerts:
     def delivered(self) -> None:
         """The alert was taken."""
         self._waiting.popleft()
+
+    def _others(self, block: Block) -> Iterator[Block]:
+        """Yield what of a block others wrote."""
+        if self._own is None or OWN_NAME not in block.data:
+            yield block
+            return
+        start = 0
+        lines = block.lines()
+        ends = [at for at, line in enumerate(lines) if self._own.holds(line)]
+        for end in [*ends, len(lines)]:
+            if start < end:
+                number = block.first_line + start if block.first_line else 0
+                yield Block(b"\n".join(lines[start:end]), number, block.line_offset(start))
+            start = end + 1
 
     def _take(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
@@ -200,10 +242,11 @@ class SequenceAlerts:
         severity = severity_of(finding.judged.score)
         head: dict[str, Any] = {"id": id_, "host": self._host, "alert": "sequence"}
         head["severity"] = "error" if severity <= _ERROR else "warning"
+        text = finding_text(finding, self._reader)
         if kind.count > 1:
             head["count"] = kind.count
-            head["since_told"] = kind.count - kind.told_count
-        text = finding_text(finding, self._reader)
+            head["since_told"] = since = kind.count - kind.told_count
+            text += f" (×{kind.count:,} of this kind, {since:,} since told)"
         return Alert(id_, dumps(head | record).encode(), text, severity)
 
     def counts(self) -> dict[str, Any]:
@@ -260,8 +303,10 @@ class SequenceAlerts:
         self._told.extend(told)
         self._waiting.extend(alert for each in waiting if (alert := _restored(each)) is not None)
         if identity != self._identity:
-            return ["open sequences were let go: they were of another model"] if open_ else []
-        lost = self.watch.sequencer.load(open_)
+            if open_ == _NOTHING_OPEN:
+                return []
+            return ["open sequences were let go: they were of another model"]
+        lost = dict.fromkeys(self.watch.sequencer.load(open_))  # a rule once, not each of its logs
         return [f"open sequences of {printable(name, 80)} were let go" for name in lost]
 
 

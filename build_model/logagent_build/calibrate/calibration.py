@@ -206,7 +206,9 @@ class Calibration:
             self._verifier.train(soft, verifying.epochs)
         checked = self._verifier.check(soft)
         progress = (number - 1) / max(1, settings.rounds - 1)
-        trusted = self._heard().agree(labels) if settings.portions.witnessed else None
+        trusted = self.cache.answers() > 0  # what nobody labelled is no example
+        if settings.portions.witnessed:
+            trusted &= self._heard().agree(labels)
         choice = choose(
             checked,
             labels,

@@ -48,8 +48,7 @@ class Portions:
     evidence: float = 0.4
     """Of the entries of a group it agrees with, those of the lowest losses that may be examples."""
     witnessed: bool = True
-    """Whether examples need neighbours whose initial labels point the same way; False is the paper.
-    It takes a fifth to two fifths of the wrong labels out of the support (seeds 0 and 1)."""
+    """Whether examples need neighbours whose initial labels point the same way; False: paper."""
     fewest: int = 4
     """Entries a group may always have marked, however few the smallest group has. 1 is the paper's
     minimum; we differ, as one rare class of one system would hold up all others."""

@@ -113,7 +113,7 @@ def combine(
     judged = Judgement(entries, people)
     k = max(1, min(int(settings.calls * settings.first), len(entries), _CLUSTERS))
     found = cluster(entries.vectors, entries.count, k, seed=settings.seed, iterations=_SETTLED)
-    chosen = [Question(at, "plain") for at in _centres(entries, found) if at not in people]
+    chosen = [Question(at, "plain") for at in _centres(entries, found, people)]
     rounds: list[Round] = []
     spent = 0
     while chosen:
@@ -142,10 +142,14 @@ def combine(
     return Combined(soft > 0.5, soft, judged.wrong, spent, tuple(rounds))
 
 
-def _centres(entries: Entries, found: Clustering) -> list[int]:
-    """Return the entry nearest to each centroid; of equally near ones that with most lines."""
+def _centres(entries: Entries, found: Clustering, people: Mapping[int, bool]) -> list[int]:
+    """Return the entry nearest to each centroid; of equally near ones that with most lines.
+
+    Those that people labelled are left out: others of their clusters stand for them.
+    """
     order = np.lexsort((-entries.count, found.distance, found.of))
-    first = np.r_[True, np.diff(found.of[order]) != 0]
+    order = order[~np.isin(order, list(people))]
+    first = np.r_[True, np.diff(found.of[order]) != 0][: len(order)]
     return [int(at) for at in order[first]]
 
 

@@ -4,10 +4,9 @@
                                                              tables.md, course.svg
 
 Guarantees: whatever stops it, the same command goes on, here or on another machine the folder was
-moved to; outputs are written after every round (the picture after
-the last), each replaced whole. A file is taken as labelled
-lines if each of its rows is one; their labels are the truth that the record compares with, and
-nothing else reads them.
+moved to; outputs are written after every round (the picture after the last), each replaced whole;
+the record names everyone who answered. The labels of labelled lines are the truth that the record
+compares with, and nothing else reads them.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,13 +28,14 @@ from logagent.sanitise import printable
 
 from logagent_build.alpha.embeddings import Encode, MiniLM
 from logagent_build.annotate import budget as money
-from logagent_build.annotate.choice import Choice
-from logagent_build.annotate.log_lines import Own, places
+from logagent_build.annotate.choice import Choice, own_files
+from logagent_build.annotate.log_lines import Own
 from logagent_build.calibrate import state
 from logagent_build.calibrate.asking import Prompts, asking
 from logagent_build.calibrate.calibration import Calibration, Settings
 from logagent_build.calibrate.entries import Entries
 from logagent_build.calibrate.evidence import plain
+from logagent_build.calibrate.reading import LONGEST_TEXT, initial_labels, read_systems
 from logagent_build.calibrate.rounds import Round
 from logagent_build.calibrate.tables import course_plot, markdown
 
@@ -44,9 +43,6 @@ __all__ = ["Request", "run"]
 
 Bools = npt.NDArray[np.bool_]
 Shown = Callable[[int, int, money.Account], None]
-
-_LONGEST_TEXT = 2000  # [characters] of a line in the output; what `label` writes
-_LABELLED = re.compile(rb"([01])\t(?:[0-3]\t)?(.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,32 +86,61 @@ def run(
         _same_lines(request, say)
     made = state.load(request.out, request.settings)
     entries = made.entries
+    origin = _origin(request, prompts, begun=made.begun)
     say(f"{int(entries.count.sum()):,} lines, {len(entries):,} templates of {len(entries.names)}")
     with asking(
         request.choice, prompts, thinking_tokens=request.thinking_tokens, shown=shown, say=say
     ) as (ask, model, account):
+        if len({each.startswith("simulated") for each in (*origin.models, model)}) > 1:
+            raise StateError(f"{request.out}: answers of a model and of a simulation do not mix")
         if only_estimate:
             first = [] if request.initial or made.begun else plain(entries)
             expected = money.estimate([ask.prompt(query) for query in first], account.price)
             return {"estimate": dataclasses.asdict(expected)}
 
         def finished(row: Round) -> None:
-            state.save(request.out, made)
+            nonlocal origin
+            if row.asked:
+                who = tuple(dict.fromkeys((*origin.models, model)))
+                origin = dataclasses.replace(origin, models=who)
+            state.save(request.out, made, origin)
             say(_told(row, account))
-            _write(request, made, model, prompts, account)
+            _write(request, made, origin, account)
 
         if not made.begun:
             if request.initial is None:
                 made.begin(ask)
             else:
-                made.begin_with(_initial(request.initial, entries))
+                made.begin_with(initial_labels(request.initial, entries))
             finished(made.rounds[-1])
+            if without := int((made.cache.answers() == 0).sum()):
+                say(f"{without:,} templates have no label, and count as normal until one is given")
         while not made.done():
             finished(made.round(ask))
-        note = model if model.startswith("simulated") else ""
+        note = _who(origin) if _simulated(origin) else ""
         picture = course_plot(made.rounds, made.best, note)
         files.replace(request.out / "course.svg", picture.encode())
-        return _write(request, made, model, prompts, account)
+        return _write(request, made, origin, account)
+
+
+def _origin(request: Request, prompts: Prompts, *, begun: bool) -> state.Origin:
+    """Return where the labels come from, after a look whether that is what is asked for now."""
+    told = prompts.record()
+    digest = None
+    if request.initial is not None and (not begun or request.initial.is_file()):
+        digest = hashlib.sha256(request.initial.read_bytes()).hexdigest()
+    if not begun:
+        initial = None if request.initial is None else str(request.initial)
+        return state.Origin((), told, initial, digest)
+    held = state.origin(request.out)
+    if held.prompts != told:
+        raise StateError(
+            f"{request.out}: its calibration has other prompts; give the same one, or another "
+            "folder and the labels of this one as --initial"
+        )
+    if digest is not None and digest != held.initial_sha256:
+        raise StateError(f"{request.out}: its calibration did not begin with {request.initial}")
+    return held
 
 
 def _gather(request: Request, encode: Encode, say: Callable[[str], None]) -> None:
@@ -125,8 +150,8 @@ def _gather(request: Request, encode: Encode, say: Callable[[str], None]) -> Non
     for path in request.logs:
         if path.is_dir() and request.out.absolute().is_relative_to(path.absolute()):
             raise ConfigError(f"{request.out}: is inside {path}, whose files are read as logs")
-    systems, labels = _systems(request, say)
-    entries = Entries.of(systems, encode, request.settings.seed)
+    systems, labels = read_systems(request.logs, _own(request), say)
+    entries = Entries.of(systems, encode)
     truth, known = [], []
     for name, lines in systems.items():
         masked = templates(lines).templates
@@ -145,53 +170,14 @@ def _gather(request: Request, encode: Encode, say: Callable[[str], None]) -> Non
     )
 
 
-def _systems(
-    request: Request, say: Callable[[str], None]
-) -> tuple[dict[str, list[bytes]], dict[str, list[bool] | None]]:
-    """Read the lines of each system, and the labels of those that are labelled."""
-    systems: dict[str, list[bytes]] = {}
-    labels: dict[str, list[bool] | None] = {}
-    for path in request.logs:
-        name = path.name.partition(".")[0] or path.name
-        while name in systems:
-            name += "'"
-        told = _labelled(path)
-        if told is not None:
-            systems[name], labels[name] = [line for line, _ in told], [each for _, each in told]
-            continue
-        systems[name] = [place.line for place in places(path, _own(request), say)]
-        labels[name] = None
-        if not systems[name]:
-            raise ConfigError(f"{path}: no lines to label")
-    return systems, labels
-
-
 def _own(request: Request) -> Own:
     """Return the files of the calibration itself that may lie among the logs."""
-    choice = request.choice
-    given = (request.initial, choice.prices, choice.key_file, *choice.responses)
-    kind, _, rest = choice.who.partition(":")
-    requests = Path(rest) if kind == "batch" else None
-    return Own((), tuple(path for path in given if path is not None), requests)
-
-
-def _labelled(path: Path) -> list[tuple[bytes, bool]] | None:
-    """Read labelled lines; None if the file holds anything else."""
-    if not path.is_file() or path.suffix != ".tsv":
-        return None
-    found = []
-    for row in path.read_bytes().replace(b"\r\n", b"\n").split(b"\n"):
-        match = _LABELLED.fullmatch(row)
-        if match is not None:
-            found.append((match[2], match[1] == b"1"))
-        elif row:
-            return None
-    return found or None
+    return own_files(request.choice, (), [request.initial, Path(request.prompt)])
 
 
 def _same_lines(request: Request, say: Callable[[str], None]) -> None:
     """Refuse logs that are not those of the folder."""
-    systems, _ = _systems(request, say)
+    systems, _ = read_systems(request.logs, _own(request), say)
     held = state.load(request.out, request.settings).entries
     of: dict[str, list[bytes]] = {name: [] for name in held.names}
     for template, at in zip(held.templates, held.domain.tolist(), strict=True):
@@ -206,43 +192,6 @@ def _same_lines(request: Request, say: Callable[[str], None]) -> None:
         )
 
 
-def _initial(path: Path, entries: Entries) -> list[bool | None]:
-    """Return the label that a file gives each entry: by its line, else by its template.
-
-    Raises:
-        ValueError: it is neither a table of `label` nor labelled lines, or labels nothing here.
-    """
-    told = _labelled(path) or _table(path)
-    by_line = {printable(line, _LONGEST_TEXT): label for line, label in told}
-    masked = templates([line for line, _ in told]).templates
-    by_template = {key: label for key, (_, label) in zip(masked, told, strict=True)}
-    found = [
-        by_line.get(printable(line, _LONGEST_TEXT), by_template.get(template))
-        for line, template in zip(entries.lines, entries.templates, strict=True)
-    ]
-    if all(label is None for label in found):
-        raise ValueError(f"{path}: labels none of the lines")
-    return found
-
-
-def _table(path: Path) -> list[tuple[bytes, bool]]:
-    """Read the table that `label` wrote; rows without a label are left out."""
-    header, *rows = path.read_text("utf-8").split("\n")
-    names = header.split("\t")
-    if names[:1] != ["label"] or names[-1] != "line":
-        raise ValueError(f"{path}: neither a table of `logagent-build label` nor labelled lines")
-    found = []
-    for number, row in enumerate(rows, 2):
-        cells = row.split("\t", len(names) - 1)
-        if not row:
-            continue
-        if len(cells) != len(names) or cells[0] not in ("0", "1", "?"):
-            raise ValueError(f"{path}:{number}: not a row of a table of labels")
-        if cells[0] != "?":
-            found.append((cells[-1].encode(), cells[0] == "1"))
-    return found
-
-
 def _told(row: Round, account: money.Account) -> str:
     paid = f", {money.shown(account.dollars)} so far" if account.dollars is not None else ""
     quality = "" if row.quality is None else f", F1 {row.quality.f1:.3f}"
@@ -253,18 +202,26 @@ def _told(row: Round, account: money.Account) -> str:
     )
 
 
+def _simulated(origin: state.Origin) -> bool:
+    return any(each.startswith("simulated") for each in origin.models)
+
+
+def _who(origin: state.Origin) -> str:
+    return ", then ".join(origin.models) or "nobody"
+
+
 def _write(
-    request: Request, made: Calibration, model: str, prompts: Prompts, account: money.Account
+    request: Request, made: Calibration, origin: state.Origin, account: money.Account
 ) -> dict[str, Any]:
     """Write the outputs; return the record."""
     account.refresh()
     taken = made.best
     record = {
-        "model": model,
-        "simulation": model.startswith("simulated"),
-        "prompts": prompts.record(),
+        "model": _who(origin),
+        "simulation": _simulated(origin),
+        "prompts": origin.prompts,
         "settings": dataclasses.asdict(made.settings),
-        "initial": str(request.initial) if request.initial else None,
+        "initial": origin.initial,
         "systems": made.entries.names,
         "lines": int(made.entries.count.sum()),
         "templates": len(made.entries),
@@ -283,7 +240,7 @@ def _write(
     }
     out = request.out
     files.replace(out / "labels.tsv", "".join(_rows(made)).encode(), mode=0o600)
-    files.replace(out / "tables.md", markdown(made.rounds, taken, model).encode())
+    files.replace(out / "tables.md", markdown(made.rounds, taken, _who(origin)).encode())
     files.replace(out / "record.json", (json.dumps(record, indent=1) + "\n").encode())
     return record
 
@@ -297,11 +254,11 @@ def _rows(made: Calibration) -> list[str]:
         label = str(int(hard[at])) if answers[at] else "?"
         cells = (
             label,
-            f"{soft[at]:.4f}",
+            f"{soft[at]:.4f}" if answers[at] else "?",
             answers[at],
             entries.count[at],
             printable(entries.names[entries.domain[at]]),
-            printable(line, _LONGEST_TEXT),
+            printable(line, LONGEST_TEXT),
         )
         rows.append("\t".join(map(str, cells)) + "\n")
     return rows

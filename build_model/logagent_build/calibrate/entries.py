@@ -1,12 +1,14 @@
 """What is labelled: the distinct templates of several systems, with what may be told of each.
 
 One entry is one template of one system. The first line of it that came stands for it; a few
-others with different texts, and the lines around the first, are kept for prompts. So memory
-depends on templates, not on lines. Leaves reading logs to whoever fills it.
+others with different texts (more of one with many lines), and the lines around the first, are
+kept for prompts. So memory depends on templates, not on lines. Leaves reading logs
+to whoever fills it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +21,10 @@ from logagent_build.alpha.pool import Pool
 __all__ = ["AROUND", "VARIANTS", "Entries"]
 
 AROUND = 3  # lines kept before, and after: six neighbours in time (MaidLog §IV-C, "refine")
-VARIANTS = 5  # lines with different texts kept of a template
+VARIANTS = 5
+"""Lines with different texts kept of a template; of one with more than 25 lines √lines: where one
+label stands for many lines, many of them may be asked about."""
+_MOST_VARIANTS = 64  # of any: so memory depends on templates
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +76,19 @@ class Entries:
                 tuple(
                     dict.fromkeys(
                         [pool.lines[pool.first[entry]]]
-                        + [pool.lines[at] for at in pool.members(entry, VARIANTS)]
+                        + [pool.lines[at] for at in pool.members(entry, kept)]
                     )
-                )[:VARIANTS]
+                )[:kept]
                 for pool in pools
-                for entry in range(len(pool.templates))
+                for entry, kept in enumerate(map(_kept, pool.count.tolist()))
             ],
             [tuple(pool.lines[max(0, at - AROUND) : at]) for pool, at in firsts],
             [tuple(pool.lines[at + 1 : at + 1 + AROUND]) for pool, at in firsts],
             np.concatenate([pool.count for pool in pools]),
             with_words(embed(templates, encode), templates, seed),
         )
+
+
+def _kept(lines: int) -> int:
+    """Return how many texts are kept of a template of so many lines."""
+    return min(max(VARIANTS, math.isqrt(lines)), _MOST_VARIANTS)

@@ -1,19 +1,23 @@
 """A calibration on disk: one folder, that may be moved to another machine between two rounds.
 
     entries.msgpack       what is labelled: templates, lines, vectors; written once
-    calibration.msgpack   settings, answers, rounds, the verifier if it goes on; after each round
+    calibration.msgpack   settings, answers, whose they are, rounds, the verifier if it goes on;
+                          after each round
     replies.sqlite        what was paid for (`annotate.recorded`)
 
 Guarantees: each file is replaced whole, and `calibration.msgpack` holds all that changes, so that
-a process killed at any moment leaves the state after some round. What is drawn in a round depends
-on the seed and its number, so no state of random numbers is kept. Files hold log lines: they are
-made readable for their owner alone. Leaves replies to their store.
+a process killed at any moment leaves the state after some round; each has a checksum, and the
+state that of its entries, so that what was damaged or mixed up is refused. What is drawn in a
+round depends on the seed and its number, so no state of random numbers is kept. Files hold log
+lines: they are made readable for their owner alone. Leaves replies to their store.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +35,25 @@ from logagent_build.calibrate.rounds import Quality, Round
 from logagent_build.calibrate.stopping import Rule
 from logagent_build.calibrate.verifier import Verifying
 
-__all__ = ["ENTRIES", "STATE", "exists", "load", "save", "save_entries"]
+__all__ = ["ENTRIES", "STATE", "Origin", "exists", "load", "origin", "save", "save_entries"]
 
 ENTRIES, STATE = "entries.msgpack", "calibration.msgpack"
-_FORMAT = 1
+_FORMAT = 2
 _ARRAYS = {"domain": np.int64, "count": np.int64, "vectors": np.float32}
 _TEXTS = ("variants", "before", "after")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the labels of a calibration come from."""
+
+    models: tuple[str, ...] = ()
+    """Who answered, in the order they came."""
+    prompts: Mapping[str, Any] = field(default_factory=dict)
+    """As `asking.Prompts.record` tells them."""
+    initial: str | None = None
+    """File of the initial labels; None: asked for."""
+    initial_sha256: str | None = None
 
 
 def exists(folder: Path) -> bool:
@@ -56,7 +73,6 @@ def save_entries(
         OSError: it cannot be written.
     """
     held: dict[str, Any] = {
-        "format": _FORMAT,
         "templates": entries.templates,
         "names": entries.names,
         "shape": list(entries.vectors.shape),
@@ -71,14 +87,15 @@ def save_entries(
     files.replace(folder / ENTRIES, _packed(held), mode=0o600)
 
 
-def save(folder: Path, calibration: Calibration) -> None:
+def save(folder: Path, calibration: Calibration, origin: Origin) -> None:
     """Write a calibration between two rounds.
 
     Raises:
         OSError: it cannot be written.
     """
     held = {
-        "format": _FORMAT,
+        "entries": hashlib.sha256((folder / ENTRIES).read_bytes()).digest(),
+        "origin": dataclasses.asdict(origin),
         "settings": dataclasses.asdict(calibration.settings),
         "cache": calibration.cache.as_dict(),
         "rounds": [dataclasses.asdict(each) for each in calibration.rounds],
@@ -106,6 +123,8 @@ def load(folder: Path, settings: Settings | None = None) -> Calibration:
                 raise StateError(f"{folder}: holds lines, but no calibration was begun")
             return Calibration(entries, settings, truth, known)
         raw = _read(folder / STATE)
+        if raw["entries"] != hashlib.sha256((folder / ENTRIES).read_bytes()).digest():
+            raise StateError(f"{folder}: {STATE} is not of the lines in {ENTRIES}")
         was = _settings(raw["settings"])
         if settings is not None:
             _same(folder, was, settings)
@@ -120,8 +139,25 @@ def load(folder: Path, settings: Settings | None = None) -> Calibration:
     return made
 
 
+def origin(folder: Path) -> Origin:
+    """Return where the labels of a folder come from; of one that was not begun, nowhere.
+
+    Raises:
+        StateError: it is damaged, or of another version.
+    """
+    if not (folder / STATE).is_file():
+        return Origin()
+    try:
+        raw = dict(_read(folder / STATE)["origin"])
+        return Origin(**(raw | {"models": tuple(raw["models"])}))
+    except (KeyError, ValueError, TypeError) as error:
+        raise StateError(f"{folder}: damaged, or of another version ({error!r})") from None
+
+
 def _packed(held: Mapping[str, Any]) -> bytes:
-    packed: bytes = msgpack.packb(held)
+    body: bytes = msgpack.packb(held)
+    whole = {"format": _FORMAT, "sha256": hashlib.sha256(body).digest(), "held": body}
+    packed: bytes = msgpack.packb(whole)
     return packed
 
 
@@ -134,7 +170,11 @@ def _read(path: Path) -> dict[str, Any]:
         raise StateError(f"{path}: cannot be read: {error}") from None
     if not isinstance(raw, dict) or raw.get("format") != _FORMAT:
         raise StateError(f"{path}: not the state of a calibration of this version")
-    return raw
+    body = raw.get("held")
+    if not isinstance(body, bytes) or hashlib.sha256(body).digest() != raw.get("sha256"):
+        raise StateError(f"{path}: damaged: its checksum is another")
+    held: dict[str, Any] = msgpack.unpackb(body)
+    return held
 
 
 def _entries(

@@ -28,6 +28,9 @@ __all__ = ["Gathered", "gather", "read_labels"]
 LEAST_SESSIONS = 2
 """Sessions that an event must be in to have a number of its own. What only one session says is an
 unknown event already in training, or the model would never have seen one."""
+MOST_NUMBERS = 2**14 - 1
+"""Events of a vocabulary, unknown ones included. A tree asks for an event's count or for its share:
+twice as many numbers, which a part of a bundle holds in 15 bits and a sign."""
 _MAX_OPEN = 1_000_000  # sessions: the pipeline has room
 
 
@@ -175,7 +178,7 @@ def _vocabulary(
         number
         for number in sorted(range(len(keys)), key=lambda at: (-sessions[at], reader.text(at)))
         if sessions[number] >= LEAST_SESSIONS
-    ][: MAX_EVENTS - buckets]
+    ][: MOST_NUMBERS - buckets]
     vocabulary = Vocabulary(
         [keys[number] for number in order], [reader.text(number) for number in order], buckets
     )

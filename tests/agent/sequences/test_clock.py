@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from logagent.sequences.clock import Clock, LineTimes
+from logagent.sequences.rules import Rule
 
-from .fakes import block, line
+from .fakes import JOB, block, line, seen, sequencer
 
 NOON = 1_800_000_000.0
 DAY = 86400.0
@@ -20,7 +22,7 @@ def stamped(*seconds: int) -> list[bytes]:
 def spans(tick: float, *lines: bytes) -> list[tuple[int, int, float | None]]:
     return [
         (start, stop, None if time is None else time - BASE)
-        for start, stop, time in LineTimes(tick).spans(block(*lines))
+        for start, stop, time, _ in LineTimes(tick).spans(block(*lines))
     ]
 
 
@@ -59,6 +61,25 @@ def test_one_odd_line_moves_nothing() -> None:
     clock = Clock(60.0, lambda: NOON)
     times = [100.0, 9e9, 101.0, -5e6, 102.0, 9e9, 103.0]
     assert [100.0, 100.0, 101.0, 101.0, 102.0, 102.0, 103.0] == [clock.read(t, 1) for t in times]
+
+
+@pytest.mark.parametrize("odd", [b"2199-01-01T00:00:00Z odd", b"1970-01-01T00:00:00Z odd"])
+def test_an_odd_line_with_a_trace_after_it_is_still_one_odd_line(odd: bytes) -> None:
+    trace = [odd, *[b"  at x"] * 9]
+    for before, after in (([], []), (stamped(3), []), (stamped(3), stamped(4, 5))):
+        made = sequencer(Rule(key=JOB, timeout_seconds=60.0))
+        assert [] == seen(made, line(2, "begin", 0), line(2, "work", 1))
+        assert [] == seen(made, *before, *trace, *after)
+        assert [] == seen(made, line(2, "work", 6))
+        assert [] == seen(made, line(2, "work", 7))
+        assert 0 == made.counts_of_clocks()[1]
+
+
+def test_lines_of_a_new_day_are_believed_where_two_of_them_have_a_stamp() -> None:
+    made = sequencer(Rule(key=JOB, timeout_seconds=60.0))
+    assert [] == seen(made, line(1, "begin", 0))
+    (ended,) = seen(made, line(2, "begin", 80_000), b"  at x", line(2, "work", 80_001), b"  at y")
+    assert (b"j1", 1) == (ended.session, made.counts_of_clocks()[1])
 
 
 def test_a_night_without_lines_passes_and_so_does_a_clock_put_back() -> None:

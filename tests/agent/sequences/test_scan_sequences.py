@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from logagent.cli import app
+from logagent.scan import Scan, Step
 from typer.testing import CliRunner
 
 from .fakes import bundle, line, lines_of
@@ -52,6 +54,26 @@ def test_people_see_one_entry_for_one_kind(model: Path, log: Path) -> None:
     done = scan(log, "--sequences", "--bundle", model, "--format", "human")
     assert "×3  session j1  " in done.stdout.replace("\x1b", "")
     assert "5 sequences, 3 anomalous" in done.stdout
+
+
+def test_people_are_told_of_sequences_that_room_cut_short(model: Path, log: Path) -> None:
+    command = (log, "--sequences", "--bundle", model, "--format", "human")
+    assert "for want of room" not in scan(*command).stdout
+    said = scan(*command, "--max-sessions", "1").stdout
+    assert "5 sequences, 3 anomalous; 4 ended early for want of room (--max-sessions)" in said
+
+
+def test_what_is_open_when_a_scan_is_interrupted_is_not_judged(
+    model: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def steps(made: Scan, paths: list[str]) -> Iterator[Step]:
+        yield from whole(made, paths)
+        raise KeyboardInterrupt
+
+    whole = Scan.steps
+    monkeypatch.setattr(Scan, "steps", steps)
+    done = scan(log, "--sequences", "--bundle", model, "--format", "human")
+    assert (130, True) == (done.exit_code, "0 sequences, 0 anomalous; 5 not over" in done.stdout)
 
 
 def test_every_line_can_be_asked_for_too(model: Path, log: Path) -> None:

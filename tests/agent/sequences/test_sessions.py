@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from logagent.blocks import Block
 from logagent.sequences.rules import MAX_KEY_BYTES, Rule, session_key
 from logagent.sequences.sequencer import EVENTS_EACH
 
@@ -317,3 +318,11 @@ def test_events_of_another_model_are_refused() -> None:
     state[1][0][3][0][1][0] = b"\xff\x7f" * len(NAMES)
     with pytest.raises(ValueError, match="another model"):
         sequencer().load(state)
+
+
+def test_a_block_is_not_split_again_for_every_second_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    splits, lines = [], Block.lines
+    monkeypatch.setattr(Block, "lines", lambda block: splits.append(block) or lines(block))
+    made = sequencer(Rule(key=JOB, timeout_seconds=1.0))
+    seen(made, *(line(at, "begin", at) for at in range(300)))
+    assert (299, True) == (made.counters.ended["idle"], len(splits) <= 2)

@@ -37,6 +37,7 @@ class Told:
 
     def __init__(self, rule: Rule | None = None, **settings: Any) -> None:
         self.now = NOON
+        self.put = 0.0  # how far somebody has put the time of day forward [s]
         self.rule = rule or Rule(key=JOB, timeout_seconds=60.0)
         self.config = Config(sequences=Sequences(enabled=True, **settings))
         self.alerts = self.made()
@@ -44,7 +45,14 @@ class Told:
     def made(self, identity: str = "model") -> SequenceAlerts:
         model = SequenceModel.read(part())
         return SequenceAlerts(
-            model, [self.rule], self.config, "box", identity=identity, wall=lambda: self.now
+            model,
+            [self.rule],
+            self.config,
+            "box",
+            identity=identity,
+            own=OwnLines([77]),
+            wall=lambda: self.now,
+            steady=lambda: self.now - self.put,
         )
 
     def see(self, *lines: bytes, source: str = "a.log") -> None:
@@ -74,6 +82,22 @@ def test_a_session_without_its_end_is_told_when_it_is_idle() -> None:
     )
 
 
+def test_an_alert_that_comes_back_through_a_log_is_no_line_of_the_session_it_names() -> None:
+    made, plain = Told(), Told()
+    own = b"Mar 14 07:15:57 box logagent[77]: "
+    others = [line(1, "begin"), line(2, "end"), line(1, "work")]
+    plain.see(*others)
+    made.see(own + line(9, "x"), *others[:2], own + line(1, "x"), others[2], own + line(9, "x"))
+    made.see(own + line(9, "begin"))
+    for told in (made, plain):
+        counts = told.alerts.watch.counts()
+        assert (3, 2) == (counts["lines"], counts["open"])
+    found, same = made.idle(), plain.idle()
+    assert ["j1"] == [each["session"] for each in found] == [each["session"] for each in same]
+    begun = len(own + line(9, "x")) + 1
+    assert (2, 5, begun) == (found[0]["line"], found[0]["last_line"], found[0]["offset"])
+
+
 def test_sessions_of_one_kind_are_told_once_and_again_after_a_while_with_their_number() -> None:
     made = Told()
     for number in range(5):
@@ -82,6 +106,9 @@ def test_sessions_of_one_kind_are_told_once_and_again_after_a_while_with_their_n
     assert [] == made.idle()
     made.now += DAY
     made.alerts.tick()
+    waits = made.alerts.next_alert()
+    assert waits is not None
+    assert waits.text.endswith("(×5 of this kind, 4 since told)")  # for syslog, mail and a chat
     (again,) = made.taken()
     assert (5, 4) == (again["count"], again["since_told"])
 
@@ -106,6 +133,17 @@ def test_a_clock_that_is_put_back_silences_nothing() -> None:
     made.now -= 400 * DAY
     made.see(line(2, "begin"))
     assert 1 == len(made.idle())
+
+
+def test_a_clock_that_is_put_right_is_no_silence() -> None:
+    made = Told()
+    made.see(line(1, "begin", 0))
+    made.now, made.put = made.now + 20_000 * DAY, 20_000 * DAY  # a board that boots in 1970
+    made.alerts.tick()
+    made.see(line(1, "end", 1))
+    assert 0 == made.alerts.watch.judged
+    made.idle()
+    assert {"idle": 1} == made.alerts.watch.counts()["ended"]
 
 
 def test_what_is_open_and_what_waits_survives_a_restart() -> None:
@@ -146,13 +184,34 @@ def test_open_sessions_of_another_model_are_let_go_and_alerts_are_not() -> None:
     assert 0 == other.watch.sequencer.open_sequences
 
 
+def test_another_model_lets_nothing_go_where_nothing_was_open() -> None:
+    assert [] == Told().made("another").load(Told().alerts.state())
+
+
+def test_a_rule_that_changed_is_told_once_and_not_for_each_of_its_logs() -> None:
+    made = Told()
+    for source in ("a.log", "b.log", "c.log"):
+        made.see(line(1, "begin"), source=source)
+    other = Told(Rule(key=JOB, timeout_seconds=61.0))
+    assert ["open sequences of default were let go"] == other.alerts.load(made.alerts.state())
+
+
 def test_kinds_are_bounded_and_what_was_not_told_goes_last() -> None:
-    made = Told(alerts_per_day=1)
+    made = Told(alerts_per_day=1).alerts
+    made._kinds["untold"] = SimpleNamespace(latest="an alert")  # type: ignore[assignment]
     for number in range(300):
-        made.alerts._kinds[f"told {number}"] = SimpleNamespace(latest=None)  # type: ignore[assignment]
-        if len(made.alerts._kinds) > 200:
-            made.alerts._forget()
-    assert (200, 0) == (len(made.alerts._kinds), made.alerts.counts()["kinds_forgotten"])
+        made._kinds[f"told {number}"] = SimpleNamespace(latest=None)  # type: ignore[assignment]
+        if len(made._kinds) > 200:
+            made._forget()
+    assert (200, 0) == (len(made._kinds), made.counts()["kinds_forgotten"])
+    assert "untold" in made._kinds
+    for number in range(300):
+        made._kinds[f"other {number}"] = SimpleNamespace(latest="an alert")  # type: ignore[assignment]
+        if len(made._kinds) > 200:
+            made._forget()
+    # What had been told went first, then the oldest of the others, and that is counted.
+    assert (200, 101) == (len(made._kinds), made.counts()["kinds_forgotten"])
+    assert "untold" not in made._kinds
 
 
 # ---- what the configuration says ----
@@ -199,6 +258,7 @@ def test_a_session_of_a_followed_log_ends_though_training_knew_no_time_out(
 ) -> None:
     made = Config(sequences=Sequences(enabled=True))
     alerts = make_sequences(made, Bundle.load(bundle(tmp_path / "b")), "box", print, None)
+    assert 86400.0 == IDLE_SECONDS
     assert [IDLE_SECONDS] == [each.timeout_seconds for each in alerts.watch.sequencer._rules]
 
 
@@ -250,6 +310,32 @@ def test_an_alert_that_no_sink_takes_waits_and_stops_the_reading(agent: Agent) -
     for sink in standing.sinks:
         assert ["j1"] == [json.loads(each.record)["session"] for each in told(sink.taken)]
     assert 2 == standing.lines.read
+
+
+def test_what_waits_to_be_told_survives_a_model_that_cannot_judge_sequences(
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("logagent.service.agent.in_force", lambda _: SimpleNamespace(why="updated"))
+    wanted, agent.pids = Config(sequences=Sequences(enabled=True)), [77]
+    able, unable = (
+        SimpleNamespace(scorer=SimpleNamespace(bundle=Bundle.load(path)))
+        for path in (bundle(tmp_path / "b", Rule(key=JOB, timeout_seconds=60.0)), DEFAULT_BUNDLE)
+    )
+    first: Any = agent._sequences(wanted, able, None)  # type: ignore[arg-type]
+    first.see(Batch("a.log", b"finger-8", block(b"box logagent[77]: " + line(9, "begin"))))
+    assert 0 == first.watch.sequencer.open_sequences
+    for session in (0, 1, 2):
+        first.see(Batch("a.log", b"finger-8", block(line(session, "begin", 7200 * session))))
+    first.tick()
+    waits = first.next_alert()
+    assert waits is not None
+    assert agent._sequences(wanted, unable, first.state()) is None  # type: ignore[arg-type]
+    again: Any = agent._sequences(wanted, able, agent._resting)  # type: ignore[arg-type]
+    assert waits == again.next_alert()
+    # Of what was open then, lines are missing now.
+    assert 0 == again.watch.sequencer.open_sequences < first.watch.sequencer.open_sequences
+    agent._sequences(Config(), able, first.state())  # type: ignore[arg-type]
+    assert agent._resting is None
 
 
 def told(alerts: list[Alert]) -> list[Alert]:

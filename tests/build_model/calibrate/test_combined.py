@@ -115,6 +115,30 @@ def test_a_persons_label_wins_is_never_asked_about_and_reaches_its_neighbours(ma
     assert near < 0.8 * far
 
 
+def test_where_people_labelled_all_centres_others_are_asked_about() -> None:
+    found, truth = entries(systems=2, size=20)
+    first = Asked(simulated(found, truth))
+    combine(found, first, Combining(40, rounds=3))
+    number = {shown(line): at for at, line in enumerate(found.lines)}
+    people = {number[query.line]: False for query in first.exchanges[0]}
+    ask = Asked(simulated(found, truth))
+
+    combine(found, ask, Combining(40, rounds=3), reviewed=people)
+
+    assert ask.exchanges
+    assert not set(people) & {number[query.line] for query in ask.queries}
+
+
+def test_where_people_labelled_everything_nobody_is_asked() -> None:
+    found, truth = entries(systems=2, size=20)
+    ask = Asked(simulated(found, truth))
+
+    got = combine(found, ask, Combining(40), reviewed=dict(enumerate(truth.tolist())))
+
+    assert not ask.exchanges
+    np.testing.assert_array_equal(got.anomalous, truth)
+
+
 def test_a_persons_label_of_no_entry_is_refused(made) -> None:
     found, truth = made
 

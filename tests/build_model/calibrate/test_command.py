@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -257,3 +258,133 @@ def test_other_lines_other_options_and_no_folder_are_refused(online, tmp_path: P
     (folder / state.STATE).write_bytes(b"x")
     with pytest.raises(StateError, match=r"calibration\.msgpack"):
         calibrate(folder, "http://127.0.0.1:1/v1", given)
+
+
+def test_every_damaged_byte_of_a_state_file_is_noticed(online, tmp_path: Path) -> None:
+    """Most of them would only make other labels."""
+    _, out, _, _, _ = online
+    for name in (state.ENTRIES, state.STATE):
+        whole = (out / name).read_bytes()
+        folder = shutil.copytree(out, tmp_path / name)
+        for at in range(3, len(whole), len(whole) // 40):
+            (folder / name).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+            with pytest.raises(StateError, match="msgpack"):
+                state.load(folder)
+        (folder / name).write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(StateError, match="msgpack"):
+            state.load(folder)
+
+
+def test_a_state_of_other_lines_is_refused(online, tmp_path: Path) -> None:
+    _, out, _, _, _ = online
+    folder = shutil.copytree(out, tmp_path / "out")
+    given, who = simulation(tmp_path)
+    calibrate(tmp_path / "other", who, given, settings={"rounds": 0})
+    shutil.copy(tmp_path / "other" / state.ENTRIES, folder)
+
+    with pytest.raises(StateError, match="is not of the lines in"):
+        state.load(folder)
+
+
+def test_the_record_names_all_who_answered(tmp_path: Path) -> None:
+    given, who = simulation(tmp_path)
+    calibrate(tmp_path / "out", who, given, settings={"calls": 1, "stopping": None})
+    out = tmp_path / "out"
+
+    record = calibrate(out, f"{who},seed=7", settings={"stopping": None})
+
+    assert "seed 0, then simulated" in record["model"]
+    assert record["model"].endswith("seed 7")
+    assert record["model"] in (out / "tables.md").read_text()
+    with pytest.raises(StateError, match="do not mix"):
+        calibrate(out, f"batch:{tmp_path / 'requests.jsonl'}", settings={"stopping": None})
+
+
+def test_what_a_calibration_began_with_stays(tmp_path: Path) -> None:
+    given, who = simulation(tmp_path)
+    none = {"rounds": 0}
+    first, other = tmp_path / "first.tsv", tmp_path / "other.tsv"
+    first.write_text("1\tdisk fail\n0\tfan idle\n")
+    other.write_text("0\tdisk fail\n")
+    prompt = tmp_path / "mine.toml"
+    shipped = Path(command.__file__).parents[1] / "annotate/prompts/logprompt.toml"
+    prompt.write_text(shipped.read_text("utf-8") + "# mine\n", "utf-8")
+
+    calibrate(tmp_path / "out", who, given, initial=first, settings=none)
+
+    assert calibrate(tmp_path / "out", who, settings=none)["initial"] == str(first)
+    with pytest.raises(StateError, match=r"did not begin with .*other\.tsv"):
+        calibrate(tmp_path / "out", who, initial=other, settings=none)
+    with pytest.raises(StateError, match="other prompts"):
+        calibrate(tmp_path / "out", who, prompt=str(prompt), settings=none)
+
+
+def test_a_template_without_a_label_is_no_example_and_has_none_for_training(tmp_path: Path) -> None:
+    given, who = simulation(tmp_path)
+    initial = tmp_path / "initial.tsv"
+    initial.write_text("1\tdisk fail\n0\tdisk idle\n0\tfan idle\n0\tlink idle\n")
+    said: list[str] = []
+
+    asked = request(tmp_path / "out", who, given, initial=initial, settings={"stopping": None})
+    record = run(asked, told, said.append, encode=encode)
+
+    assert "20 templates have no label, and count as normal until one is given" in said
+    assert all(row["support"] <= 4 + record["calls"] for row in record["rounds"])
+    assert record["rounds"][1]["support"] <= 4
+    rows = [row.split("\t") for row in labels(tmp_path / "out").decode().splitlines()]
+    assert {row[1] == "?" for row in rows if row[0] == "?"} == {True}
+
+
+def test_labels_to_begin_with_that_contradict_each_other_are_outvoted(tmp_path: Path) -> None:
+    given, who = simulation(tmp_path)
+    initial = tmp_path / "initial.tsv"
+    initial.write_text(2 * "1\tdisk fail\n" + "0\tdisk fail\n")
+
+    calibrate(tmp_path / "out", who, given, initial=initial, settings={"rounds": 0})
+
+    assert b"\n1\t1.0000\t1\t1\tknown\tdisk fail\n" in labels(tmp_path / "out")
+
+
+def test_a_file_of_which_a_part_is_labelled_is_refused(tmp_path: Path) -> None:
+    given, who = simulation(tmp_path)
+    given[0].write_text("1\tdisk fail\nfan idle\n")
+
+    with pytest.raises(ValueError, match=r"known\.tsv:2: expected 0 or 1"):
+        calibrate(tmp_path / "out", who, given)
+
+
+def test_files_of_the_calibration_are_no_logs(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    _, who = simulation(folder)
+    (folder / "one.log").write_text("disk fail\nfan idle\n")
+
+    record = calibrate(tmp_path / "out", who, [folder], settings={"rounds": 0})
+
+    assert record["lines"] == 2
+
+
+def test_any_name_of_a_file_will_do(tmp_path: Path, monkeypatch) -> None:
+    _, who = simulation(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    odd = Path(os.fsdecode(b"odd\xff.log"))
+    odd.write_text("disk fail\n")
+
+    record = calibrate(tmp_path / "out", who, [Path(), odd], settings={"rounds": 0})
+
+    assert record["systems"] == ["here", "odd\\udcff"]
+    with pytest.raises(ConfigError, match="no such file"):
+        calibrate(tmp_path / "none", who, [tmp_path / "missing.log"])
+
+
+def test_an_estimate_with_another_seed_leaves_no_trace(tmp_path: Path) -> None:
+    given, who = simulation(tmp_path)
+    run(request(tmp_path / "a", who, given), told, told, encode=encode, only_estimate=True)
+
+    for name in ("a", "b"):
+        calibrate(tmp_path / name, who, given, settings={"seed": 1, "rounds": 1})
+
+    assert (tmp_path / "a" / state.STATE).read_bytes() == (
+        tmp_path / "b" / state.STATE
+    ).read_bytes()

@@ -10,6 +10,7 @@ from logagent.sequences.events import EventReader
 from logagent.sequences.rules import Rule, session_key
 from logagent.sequences.sequencer import Sequencer
 from logagent.sources import Limits, open_all
+from logagent_build.sequences import lines
 from logagent_build.sequences.lines import gather, read_labels
 
 KEY = r"job (?P<session>j\d+):"
@@ -48,6 +49,18 @@ def test_every_session_has_its_label(log: Path) -> None:
         made.counts[name]
         for name in ("sequences", "sequences_without_label", "labels_without_session")
     )
+
+
+def test_a_vocabulary_has_no_more_events_than_trees_have_numbers_for(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 2 * lines.MOST_NUMBERS - 1 <= np.iinfo("<i2").max
+    monkeypatch.setattr(lines, "MOST_NUMBERS", 6)
+    made = gather([str(log)], Rule(key=session_key(KEY)), labels(0), buckets=4)
+    assert (6, 2) == (len(made.vocabulary), made.vocabulary.known)
+    # The rarest of the three, the end, is an unknown event then.
+    assert {b"job j: begin", b"job j: work"} == {made.vocabulary.text(at) for at in range(2)}
+    assert max(int(each.max()) for each in made.labelled.events) >= 2
 
 
 def test_sessions_are_those_of_the_agent(log: Path) -> None:
