@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -184,6 +186,9 @@ def held_out(
     for number, fold in enumerate(folds(len(domains), count, seed)):
         train, test = leave_out(domains, fold, kin=kin)
         train = [domain for domain in train if train_on(domain)]
+        if not train:
+            left = ", ".join(domain.name for domain in test)
+            raise ValueError(f"nothing is left to train on without {left} and their kin")
         test_pairs = list(pair_list[number::count])
         seen = {template for domain in test for template in domain.templates}
         seen |= {template for pair in test_pairs for template in pair}
@@ -246,11 +251,12 @@ def _store(path: Path, result: tuple[dict[str, Floats], Floats]) -> None:
 
 
 def _stored(path: Path) -> tuple[dict[str, Floats], Floats] | None:
-    if not path.exists():
-        return None
-    with np.load(path, allow_pickle=False) as stored:
-        names = [name for name in stored.files if name.startswith("of ")]
-        return {name[3:]: stored[name] for name in names}, stored["pairs"]
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+            names = [name for name in stored.files if name.startswith("of ")]
+            return {name[3:]: stored[name] for name in names}, stored["pairs"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None  # none, or damaged: computed again
 
 
 def pair_accuracy(pairs: Floats) -> float:

@@ -189,6 +189,7 @@ def make(
     folds: int,
     jobs: int,
     strict: bool = True,
+    kin: bool = False,
     keep: Path | None = None,
 ) -> Made:
     """Train, calibrate, quantise and compare.
@@ -200,9 +201,10 @@ def make(
         folds: over domains; 0 is one per domain.
         jobs: folds at a time.
         strict: score once more with kin left out together, for the record.
+        kin: leave kin out together in what calibration, thresholds and figures rest on.
         keep: folder for the results of folds, see `evaluate.held_out`.
     """
-    result = _held_out(config, data, folds, jobs, progress, kin=False, keep=keep)
+    result = _held_out(config, data, folds, jobs, progress, kin=kin, keep=keep)
     without_kin = (
         _held_out(config, data, folds, jobs, progress, kin=True, keep=keep) if strict else None
     )

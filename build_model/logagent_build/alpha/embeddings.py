@@ -9,12 +9,15 @@ Guarantees: each distinct template is encoded once; vectors have unit length.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from logagent import files
 
 __all__ = ["Encode", "MiniLM", "embed", "with_words"]
 
@@ -77,10 +80,13 @@ def embed(
     digest = hashlib.sha256(b"\0".join([name.encode(), *templates])).hexdigest()[:16]
     kept = cache / f"templates-{digest}.npy" if cache is not None else None
     if kept is not None and kept.exists():
-        stored: Vectors = np.load(kept, allow_pickle=False).astype(np.float32)
-        if len(stored) == len(templates):
-            progress(1.0)
-            return stored
+        with contextlib.suppress(OSError, ValueError, EOFError):  # damaged: made again
+            stored: Vectors = np.load(io.BytesIO(kept.read_bytes()), allow_pickle=False).astype(
+                np.float32
+            )
+            if len(stored) == len(templates) and np.isfinite(stored).all():
+                progress(1.0)
+                return stored
     texts = [text[:_LONGEST].decode("utf-8", "replace") for text in templates]
     order = sorted(range(len(texts)), key=lambda at: len(texts[at]))  # less padding
     parts: list[Vectors] = []
@@ -93,9 +99,9 @@ def embed(
     vectors /= np.where(length > 0, length, 1)
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        temporary = kept.with_suffix(".part.npy")
-        np.save(temporary, vectors)
-        temporary.replace(kept)
+        content = io.BytesIO()
+        np.save(content, vectors)
+        files.replace(kept, content.getvalue())  # also what a full disk says is plain then
     return vectors
 
 

@@ -19,7 +19,7 @@ from logagent.paths import SourceProblem
 from logagent.sanitise import printable
 from logagent.sources import open_all
 
-__all__ = ["Own", "Place", "labelled", "places"]
+__all__ = ["Own", "Place", "labelled", "no_text", "places"]
 
 _BESIDE = (".", "-wal", "-shm", "-journal")  # what records, stores and their locks are called
 _HEAD_BYTES = 8 * 1024  # [bytes] looked at to tell text; as many as the agent looks at
@@ -100,7 +100,7 @@ def places(
             continue
         shown = os.path.relpath(source.name, path) if path.is_dir() else path.name
         for block in source.blocks():
-            if block.first_line == 1 and _binary(block.data):
+            if block.first_line == 1 and no_text(block.data):
                 counted["binary"] += 1
                 say(printable(f"{source.name}: binary file, left out"))
                 break
@@ -109,7 +109,7 @@ def places(
                     yield Place(line, shown, number)
 
 
-def _binary(data: bytes) -> bool:
+def no_text(data: bytes) -> bool:
     """Tell whether a file that begins so holds too many control characters for text."""
     head = data[:_HEAD_BYTES]
     return len(head) - len(head.translate(None, _CONTROL)) > _MOST_CONTROL * len(head)

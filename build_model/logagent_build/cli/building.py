@@ -122,7 +122,7 @@ def build(
     with exit_codes(), _stages() as (progress, spending):
         choice = choices.Choice(
             annotator,
-            str(where.absolute()),
+            "build",  # the run folder has a name for it
             store or where / "replies.sqlite",
             model,
             budget,

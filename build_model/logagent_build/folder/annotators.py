@@ -40,7 +40,6 @@ __all__ = ["Asker", "asker"]
 
 _ERRORS = {"normal": "wrong_normal", "anomalous": "wrong_anomalous", "template": "by_template"}
 _LEAST_RATE = 1e-6  # of errors: the simulation of queries draws from a normal distribution
-_LEAST_RATE = 1e-6  # of errors: the simulation of queries draws from a normal distribution
 Spending = Callable[[Account], None]
 """Told what was paid so far."""
 
@@ -146,7 +145,10 @@ class _ByTemplate:
                 values[key] = float(value)
             except ValueError:
                 raise ConfigError(f"simulated: {key}: {value!r} is no number") from None
-        self._seed = int(values.pop("seed", 0))
+        seed = values.pop("seed", 0.0)
+        if not seed.is_integer():
+            raise ConfigError(f"simulated: seed: {seed} is no whole number")
+        self._seed = int(seed)
         self._errors = ErrorModel(**{_ERRORS[key]: value for key, value in values.items()})
         self._known = Known(read_labelled(Path(file)))
         self.name = Simulated({}, self._errors, self._seed).name

@@ -57,7 +57,7 @@ def card(record: dict[str, Any]) -> str:
         "## Labels",
         f"{_cell(label['annotator'])} was asked about {label['calls']:,} lines (strategy "
         f"{label['strategy']}, at most {label['calls_allowed']:,}); "
-        f"{label['templates']:,} templates have labels"
+        f"{label['templates'] - label['unlabelled_templates']:,} templates have labels"
         + (
             f" ({label['left_out_templates']:,} more were left out, for there is room for so many "
             f"only: {label['left_out_lines']:,} lines)"
@@ -65,8 +65,9 @@ def card(record: dict[str, Any]) -> str:
             else ""
         )
         + f", {label['anomalous_templates']:,} of them "
-        f"anomalous, {label['anomalous_lines']:,} lines. {label['reviewed_templates']:,} labels "
-        f"are a person's. {label['expected_wrong_lines']:,.0f} lines are expected to be labelled "
+        f"anomalous, {label['anomalous_lines']:,} lines. {_silence(label)}"
+        f"{label['reviewed_templates']:,} labels are a person's. "
+        f"{label['expected_wrong_lines']:,.0f} lines are expected to be labelled "
         f"wrong, by the strategy's own reckoning. {_paid(label['paid'])}",
         "## How good it is",
         "Measured against these labels, not against the truth. Systems were left out of training "
@@ -139,6 +140,15 @@ def _base(train: dict[str, Any]) -> str:
     return (
         f"Trained on {train['templates']:,} templates of these systems alone; words of theirs are "
         "in the tokenizer."
+    )
+
+
+def _silence(label: dict[str, Any]) -> str:
+    if not label["unanswered"] and not label["unlabelled_templates"]:
+        return ""
+    return (
+        f"{label['unanswered']:,} lines were asked about without an answer; "
+        f"{label['unlabelled_templates']:,} templates have no label and were not trained on. "
     )
 
 

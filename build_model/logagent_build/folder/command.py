@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from logagent_build.alpha.corrections import read_review
 from logagent_build.alpha.embeddings import Encode, MiniLM
 from logagent_build.alpha.pool import shown
 from logagent_build.annotate import budget as money
-from logagent_build.annotate.choice import Choice
+from logagent_build.annotate.choice import Choice, own_files
 from logagent_build.calibrate.asking import Prompts
 from logagent_build.calibrate.entries import Entries
 from logagent_build.export import write
@@ -43,7 +45,7 @@ from logagent_build.folder.verification import refuse, verify
 
 __all__ = ["Request", "run"]
 
-_FORMAT = 1  # of stages; another one does them again
+_FORMAT = 2  # of stages; another one does them again
 Progress = Callable[[str, float], None]
 
 
@@ -100,9 +102,20 @@ def run(
     began = time.monotonic()
     if request.strategy not in STRATEGIES:
         raise ConfigError(f"strategy {request.strategy!r} is none of {', '.join(STRATEGIES)}")
-    own = (request.run_folder, request.out)
+    without = (request.run_folder, request.out)
+    prompt = Path(request.prompt) if request.prompt.endswith(".toml") else None
+    own = own_files(request.choice, [request.out], [request.review, request.systems, prompt])
+    _check_output(request.out)
     with RunFolder.opened(request.run_folder) as folder:
-        systems = find_systems(request.folder, request.systems, without=own, say=say)
+        choice = dataclasses.replace(request.choice, run=f"build {folder.name()}")
+        request = dataclasses.replace(request, choice=choice)
+        systems = find_systems(
+            request.folder, request.systems, without=without, own=own.has, say=say
+        )
+        _check_kin(systems, request.paths.corpora)
+        if not (folder / "label.json").exists():  # nobody to ask is told before hours of reading
+            with asker(request.choice, request.prompt):
+                pass
         build = _Build(request, folder, systems, progress, spending, say, encode or MiniLM())
         return build.all(began)
 
@@ -147,7 +160,6 @@ class _Build:
         files.replace(run / "model-card.md", card.card(record).encode(), mode=0o600)
         page = report.page(record, entries, labels)
         files.replace(run / "report.html", page.encode(), mode=0o600)
-        request.out.parent.mkdir(parents=True, exist_ok=True)
         files.replace(request.out, (run / "trained.bundle").read_bytes())
         return record
 
@@ -293,7 +305,7 @@ class _Build:
             "all_systems": len(data.domains),
             "all_templates": sum(len(domain.templates) for domain in data.domains),
             "shipped_data": digest(data_hashes) if data_hashes else None,
-            **made.figures,
+            **_numbers(made.figures),
         }
         record = {
             "command": "logagent-build build",
@@ -319,6 +331,27 @@ class _Build:
         return run.finish("verify", inputs, ["verified.json"], seen.as_dict())
 
 
+def _check_output(out: Path) -> None:
+    """Tell before all the work that the bundle could not be written."""
+    if out.is_dir():
+        raise ConfigError(f"{out}: is a folder; give the file that the bundle is written to")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"{out}: cannot be written: {error.strerror}") from None
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise OSError(f"{out}: cannot be written: its folder is read-only")
+
+
+def _check_kin(systems: Sequence[System], corpora: Path) -> None:
+    known = {each.name for each in systems} | {path.stem for path in corpora.glob("*.t[sx][vt]")}
+    for system in systems:
+        if unknown := sorted(system.kin - known):
+            raise ConfigError(
+                f"[kin] {system.name}: {printable(unknown[0])} is no system, shipped or yours"
+            )
+
+
 def _known_labels(who: str) -> str | None:
     """Return the hash of the file of labels that an annotator goes by."""
     kind, _, rest = who.partition(":")
@@ -328,5 +361,14 @@ def _known_labels(who: str) -> str | None:
     return file_digest(path) if path.is_file() else None
 
 
+def _numbers(value: Any) -> Any:
+    """Return figures with None for what is no number: JSON has none of those."""
+    if isinstance(value, dict):
+        return {name: _numbers(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_numbers(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _json(value: dict[str, Any]) -> bytes:
-    return (json.dumps(value, indent=1) + "\n").encode()
+    return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()

@@ -79,6 +79,7 @@ def label(
         "rounds": labels.rounds,
         "unanswered": labels.unanswered,
         "templates": len(entries),
+        "unlabelled_templates": int((labels.wrong >= 0.5).sum()),  # as likely wrong as right
         "lines": int(entries.count.sum()),
         "left_out_templates": left_out[0],
         "left_out_lines": left_out[1],

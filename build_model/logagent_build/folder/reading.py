@@ -29,7 +29,8 @@ from logagent.paths import SourceProblem
 from logagent.sanitise import printable
 from logagent.sources import open_source
 
-from logagent_build.folder.stages import Finished, RunFolder, digest
+from logagent_build.annotate.log_lines import no_text
+from logagent_build.folder.stages import Finished, RunFolder, digest, file_digest
 from logagent_build.folder.systems import System
 from logagent_build.folder.table import Kept, Table, kept_of
 
@@ -129,6 +130,7 @@ class _Reading:
         self._bytes = 0
         self._problems: Counter[str] = Counter()
         self._facts: list[dict[str, Any]] = []
+        self._written: list[str] = []  # hashes of the files of finished systems
         self._system = self._file = 0
         self._line = 1  # of the file, the next to take in
         self._table = Table(settings.most_templates)
@@ -160,6 +162,9 @@ class _Reading:
         try:
             at = 0
             for block in source.blocks():
+                if block.first_line == 1 and no_text(block.data):
+                    self._trouble(SourceProblem(path, "binary", "binary file, left out", True))
+                    return
                 fresh = _from_line(block, self._line)
                 now, at = source.position_bytes() - at, source.position_bytes()
                 self._bytes += now
@@ -180,6 +185,7 @@ class _Reading:
         kept = self._table.finish()
         rows = msgpack.packb([each.row() for each in kept])
         files.replace(self._run / _file(self._system), rows, mode=0o600)
+        self._written.append(file_digest(self._run / _file(self._system)))
         self._fold_hash()
         table = self._table
         self._facts.append(
@@ -224,8 +230,12 @@ class _Reading:
             "chain": self._chain,
             "problems": dict(self._problems),
             "facts": self._facts,
+            "written": self._written,
         }
         files.replace(self._run / _CHECKPOINT, msgpack.packb(state), mode=0o600)
+
+    def _hashes(self, systems: int) -> list[str]:
+        return [file_digest(self._run / _file(number)) for number in range(systems)]
 
     def _resume(self) -> None:
         try:
@@ -233,13 +243,17 @@ class _Reading:
             state = msgpack.unpackb(packed, raw=False)
             if state["inputs"] != self._inputs:
                 return
-            self._system, self._file, self._line = map(int, state["place"])
-            self._table = Table.of(state["table"])
-            self._chain = bytes(state["chain"])
-            self._problems = Counter(state["problems"])
-            self._facts = list(state["facts"])
+            system, file, line = map(int, state["place"])
+            table = Table.of(state["table"])
+            chain, problems = bytes(state["chain"]), Counter(state["problems"])
+            facts, written = list(state["facts"]), list(state["written"])
+            if len(facts) != system or written != self._hashes(system):
+                return  # a file of a finished system is gone, or not what it was
         except (OSError, ValueError, KeyError, TypeError, msgpack.UnpackException):
             return  # none, or not ours: from the start
+        self._system, self._file, self._line = system, file, line
+        self._table, self._chain, self._problems = table, chain, problems
+        self._facts, self._written = facts, written
         done = [path for each in self._systems[: self._system] for path in each.files]
         if self._system < len(self._systems):
             done += self._systems[self._system].files[: self._file]

@@ -64,7 +64,8 @@ def page(record: dict[str, Any], entries: Entries, labels: Labels) -> str:
         )
     parts += [
         f"<p>{read['lines']:,} lines of {len(read['systems']):,} systems, "
-        f"{label['templates']:,} templates labelled by {_text(label['annotator'])} "
+        f"{label['templates'] - label['unlabelled_templates']:,} of {label['templates']:,} "
+        f"templates labelled by {_text(label['annotator'])} "
         f"({_text(label['strategy'])}, {label['calls']:,} lines asked). Commit "
         f"<code>{_text(train['commit'])}</code>, SHA-256 "
         f"<code>{_text(record['bundle']['sha256'])}</code>.</p>",
@@ -189,7 +190,9 @@ def _groups(axes: Axes, verify: dict[str, Any]) -> None:
 
 def _areas(axes: Axes, own: dict[str, float]) -> None:
     names = sorted(own, key=own.__getitem__)[:_PLOTTED]
-    axes.barh([_label(name) for name in names], [own[name] for name in names])
+    places = np.arange(len(names))  # names that are cut may be alike
+    axes.barh(places, [own[name] for name in names])
+    axes.set_yticks(places, [_label(name) for name in names])
     axes.axvline(0.5, color="0.6", linewidth=1)
     axes.set(xlabel="AUROC against the labels", xlim=(0, 1))
 

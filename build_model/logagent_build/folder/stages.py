@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -84,6 +85,17 @@ class RunFolder:
             yield cls(path)
         finally:
             os.close(descriptor)
+
+    def name(self) -> str:
+        """Return what the folder is called where its spending is booked; it moves with it.
+
+        Raises:
+            OSError: it cannot be written or read.
+        """
+        path = self / "name"
+        if not path.exists():
+            files.replace(path, secrets.token_hex(8).encode(), mode=0o600)
+        return path.read_text("utf-8", errors="replace")
 
     def __truediv__(self, name: str) -> Path:
         """Return the path of a file in it."""

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from logagent_build.alpha.corrections import template_key
-from logagent_build.alpha.labeller import Answer, Example
+from logagent_build.alpha.labeller import Answer, Example, LabelLines
 from logagent_build.alpha.loop import Settings as AlphaSettings
 from logagent_build.alpha.loop import label_pool
 from logagent_build.alpha.pool import shown
@@ -69,7 +69,7 @@ class Labels:
     rounds: int
     """Exchanges with the annotator."""
     unanswered: int = 0
-    """Entries that were asked about without an answer; normal, and in doubt."""
+    """Lines that were asked about and never answered."""
 
 
 class Strategy(Protocol):
@@ -131,6 +131,42 @@ def label_entries(
     return found, len(known)
 
 
+class _Heard:
+    """Counts what is asked, and what of it nobody answers."""
+
+    def __init__(self) -> None:
+        self.calls = self.exchanges = 0
+        self._asked: set[str] = set()
+        self._answered: set[str] = set()
+
+    @property
+    def unanswered(self) -> int:
+        return len(self._asked - self._answered)
+
+    def lines(self, ask: LabelLines) -> LabelLines:
+        def counted(lines: Sequence[str], examples: Sequence[Example], /) -> Sequence[Answer]:
+            return self._count(lines, ask(lines, examples))
+
+        return counted
+
+    def queries(self, ask: AskQueries) -> AskQueries:
+        def counted(queries: Sequence[Query], /) -> Sequence[Answer]:
+            return self._count([query.line for query in queries], ask(queries))
+
+        return counted
+
+    def _count(self, lines: Sequence[str], answers: Sequence[Answer]) -> Sequence[Answer]:
+        self.calls += len(lines)
+        self.exchanges += 1
+        self._asked.update(lines)
+        self._answered.update(
+            line
+            for line, answer in zip(lines, answers, strict=True)
+            if answer.anomalous is not None
+        )
+        return answers
+
+
 def _soft(anomalous: npt.NDArray[np.bool_], wrong: Reals) -> Reals:
     return np.where(anomalous, 1 - wrong, wrong)
 
@@ -142,24 +178,20 @@ def _alpha(
     settings = AlphaSettings(plan.calls, seed=plan.seed)
     # Its share of wrong lines is one of the lines in the pool, of which there are few here.
     sure = settings.sure * float(entries.count.sum()) / len(pool.lines)
-    exchanges = 0
-
-    def ask(lines: Sequence[str], examples: Sequence[Example], /) -> Sequence[Answer]:
-        nonlocal exchanges
-        exchanges += 1
-        return asker.lines(lines, examples)
-
+    heard = _Heard()
     found = label_pool(
         pool,
         entries.vectors,
-        ask,
+        heard.lines(asker.lines),
         dataclasses.replace(settings, sure=sure),
         reviewed=people,
         progress=progress,
     )
     wrong = np.clip(found.wrong, 0.0, 0.5)
     soft = _soft(found.anomalous, wrong)
-    return Labels(found.anomalous.copy(), soft, wrong, found.calls, exchanges)
+    return Labels(
+        found.anomalous.copy(), soft, wrong, found.calls, heard.exchanges, heard.unanswered
+    )
 
 
 def _one_shot(
@@ -187,9 +219,10 @@ def _one_shot(
 def _combined(
     entries: Entries, asker: Asker, plan: Plan, people: Mapping[int, bool], progress: Progress
 ) -> Labels:
+    heard = _Heard()
     found = combine(
         entries,
-        asker.queries(entries),
+        heard.queries(asker.queries(entries)),
         Combining(calls=plan.calls, seed=plan.seed),
         progress=lambda done: progress("labels", done),
         reviewed=people,
@@ -200,22 +233,25 @@ def _combined(
         found.wrong.copy(),
         found.calls,
         len(found.rounds),
+        heard.unanswered,
     )
 
 
 def _calibrate(
     entries: Entries, asker: Asker, plan: Plan, people: Mapping[int, bool], progress: Progress
 ) -> Labels:
-    if len(entries) > plan.calls:
+    first = len(entries) - len(people)
+    if first > plan.calls:
         raise ValueError(
-            f"calibrate begins with every template, {len(entries):,} here, and {plan.calls:,} "
+            f"calibrate begins with every template, {first:,} here, and {plan.calls:,} "
             "calls are allowed: give more with --calls, or another --strategy"
         )
-    settings = calibration.Settings(calls=plan.calls - len(entries), seed=plan.seed)
+    settings = calibration.Settings(calls=plan.calls - first, seed=plan.seed)
     state = calibration.Calibration(entries, settings)
     lines = entries.lines
     said = {shown(lines[at]): Answer(label, "reviewed") for at, label in people.items()}
-    ask = _with_people(asker.queries(entries), said)
+    heard = _Heard()
+    ask = _with_people(heard.queries(asker.queries(entries)), said)
     state.begin(ask)
     while not state.done():
         progress("labels", len(state.rounds) / (settings.rounds + 1))
@@ -226,8 +262,9 @@ def _calibrate(
         rounded(soft),
         soft,
         np.minimum(soft, 1 - soft),
-        len(entries) + state.calls,
-        len(state.rounds),
+        heard.calls,
+        heard.exchanges,
+        heard.unanswered,
     )
 
 

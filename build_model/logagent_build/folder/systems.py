@@ -15,6 +15,7 @@ differ. Leaves opening files to `reading`.
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import tomllib
@@ -55,6 +56,7 @@ def find_systems(
     mapping: Path | None = None,
     *,
     without: Sequence[Path] = (),
+    own: Callable[[str], bool] = lambda _path: False,
     say: Callable[[str], None] = lambda _text: None,
 ) -> list[System]:
     """Return the systems of a folder, sorted by name.
@@ -63,6 +65,7 @@ def find_systems(
         folder: of logs.
         mapping: TOML, see the module; None: see there, too.
         without: files and folders of our own, which are no logs.
+        own: tells of further files whether they are our own.
         say: told of files that no pattern fits, and of what cannot be read.
 
     Raises:
@@ -71,14 +74,14 @@ def find_systems(
     """
     if not folder.is_dir():
         raise ConfigError(f"{printable(str(folder))}: no such folder")
-    own = [os.path.abspath(path) for path in without]
+    ours = [os.path.realpath(path) for path in without]
 
     def files(path: str) -> list[str]:
         found = []
         for each in expand([path]):
             if isinstance(each, SourceProblem):
                 say(printable(f"{each.source}: {each.message}"))
-            elif not any(_below(os.path.abspath(each), one) for one in own):
+            elif not own(each) and not any(_below(os.path.realpath(each), one) for one in ours):
                 found.append(each)
         return found
 
@@ -112,9 +115,24 @@ def _by_place(folder: Path, files: Sequence[str]) -> dict[str, list[str]]:
     grouped: dict[str, list[str]] = {}
     for path in files:
         first, *rest = Path(os.path.relpath(path, folder)).parts
-        name = _name(first) if rest else _name(_stem(first))
-        grouped.setdefault(name, []).append(path)
-    return grouped
+        grouped.setdefault(first if rest else _stem(first), []).append(path)
+    if len(grouped) > MOST_SYSTEMS:
+        return grouped  # is refused: no names are needed
+    raw = sorted(grouped)
+    return {name: grouped[each] for name, each in zip(_names(raw), raw, strict=True)}
+
+
+def _names(raw: Sequence[str]) -> list[str]:
+    """Return printable names; those that would be alike get numbers."""
+    found: list[str] = []
+    for each in raw:
+        name, number = _name(each), 1
+        while name in found:
+            number += 1
+            behind = f" ({number})"
+            name = _name(each)[: _LONGEST_NAME - len(behind)] + behind
+        found.append(name)
+    return found
 
 
 def _by_pattern(
@@ -126,9 +144,10 @@ def _by_pattern(
 ) -> dict[str, list[str]]:
     grouped: dict[str, list[str]] = {}
     taken: set[str] = set()
-    known = {os.path.abspath(path): path for path in everything}
+    known = {os.path.realpath(path): path for path in everything}
+    below = glob.escape(str(folder))  # its own name is no pattern
     for pattern, name in patterns.items():
-        for path in map(os.path.abspath, files(str(folder / pattern))):
+        for path in map(os.path.realpath, files(os.path.join(below, pattern))):
             if path in known and path not in taken:
                 taken.add(path)
                 grouped.setdefault(name, []).append(known[path])

@@ -64,6 +64,10 @@ class Settings:
         """Check the ranges."""
         if self.base not in BASES:
             raise ConfigError(f"base {self.base!r} is none of {', '.join(BASES)}")
+        if self.folds < 0 or self.folds == 1:
+            raise ConfigError(f"{self.folds} folds: give at least 2, or 0 for one per system")
+        if self.seed < 0:
+            raise ConfigError(f"seed {self.seed}: give 0 or more")
 
 
 def domains_of(
@@ -78,9 +82,14 @@ def domains_of(
         entries: of all systems.
         labels: of the entries.
         systems: for their kin.
-        taken: names of other domains; a system of that name gets `` (own)`` behind it.
+        taken: names of other domains; a system of that name gets `` (own)`` behind it, and is
+            taken for the same software.
     """
-    kin = {system.name: system.kin for system in systems}
+    called = _names(entries.names, taken)
+    kin = {
+        system.name: system.kin | {called[name] for name in system.kin if name in called}
+        for system in systems
+    }
     found = []
     for number, name in enumerate(entries.names):
         at = np.flatnonzero((entries.domain == number) & (labels.wrong < 0.5))
@@ -88,21 +97,30 @@ def domains_of(
             continue
         found.append(
             Domain(
-                _free(name, taken),
+                called[name],
                 SOURCE,
                 [entries.templates[each] for each in at],
                 labels.soft[at].astype(np.float32),
                 entries.count[at],
                 labels.anomalous[at].astype(np.float32)[None, :],
                 np.full(len(at), -1, np.int8),
-                kin.get(name, frozenset()),
+                kin.get(name, frozenset()) | ({name} if name in taken else frozenset()),
             )
         )
     return found
 
 
-def _free(name: str, taken: Sequence[str]) -> str:
-    return f"{name} (own)" if name in taken else name
+def _names(own: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
+    """Return what each system is called beside the others: no two alike."""
+    used = {*own, *taken}
+    called = {}
+    for name in own:
+        free = name
+        while free in taken or (free != name and free in used):
+            free += " (own)"
+        used.add(free)
+        called[name] = free
+    return called
 
 
 def data_of(
@@ -155,10 +173,14 @@ def train(
         settings: how.
         progress: told of folds and of the final model.
         keep: folder for the results of folds: of these data and settings only.
+
+    Systems of the same software are left out together if the user has said of any that it has kin,
+    or has named one as a shipped one.
     """
     config = configuration(settings, len(data.domains))
+    kin = any(domain.kin for domain in data.domains if domain.source == SOURCE)
     folds = pipeline.QUICK_FOLDS if settings.quick else settings.folds
     made = pipeline.make(
-        config, data, progress, folds=folds, jobs=settings.jobs, strict=False, keep=keep
+        config, data, progress, folds=folds, jobs=settings.jobs, strict=False, kin=kin, keep=keep
     )
     return made, config

@@ -71,14 +71,16 @@ class Verified:
         return {"checks": [asdict(check) for check in self.checks], "systems": self.systems}
 
 
-def verify(path: Path, entries: Entries, labels: Labels, parity: dict[str, float]) -> Verified:
+def verify(
+    path: Path, entries: Entries, labels: Labels, parity: dict[str, float | None]
+) -> Verified:
     """Check a bundle on the entries it was trained on.
 
     Args:
         path: of the bundle.
         entries: of the user's systems.
         labels: theirs.
-        parity: what training found, see `export.parity`.
+        parity: what training found, see `export.parity`; None for what could not be measured.
 
     Raises:
         LogagentError: the agent cannot load it.
@@ -139,8 +141,8 @@ def refuse(verified: Verified, where: Path) -> None:
         raise BundleError(f"the new bundle fails, and is not handed out ({where}): {told}")
 
 
-def _at_most(name: str, value: float, limit: float) -> Check:
-    if math.isnan(value):  # of one class only
+def _at_most(name: str, value: float | None, limit: float) -> Check:
+    if value is None or math.isnan(value):  # of one class only
         return Check(name, None, limit, True)
     return Check(name, value, limit, value <= limit)
 

@@ -100,6 +100,7 @@ def test_a_folder_becomes_a_verified_bundle_with_record_card_and_report(
     assert not record["simulation"]
     scores = Scorer(bundle, "numpy").scores([b"three disk is full #", b"three cache warm #"])
     assert scores[0] > scores[1]
+    assert "NaN" not in (run / "record.json").read_text() + json.dumps(bundle.manifest.record)
     report, card = (run / "report.html").read_text(), (run / "model-card.md").read_text()
     assert "<script" not in report
     assert "&lt;script&gt;" in report
@@ -141,11 +142,18 @@ def test_a_training_that_is_stopped_goes_on_with_the_folds_it_has(
         return real(*args, **more)
 
     monkeypatch.setattr(evaluate, "fit", fit)
+    shaken_run = logs.parent / "shaken" / "x.bundle.run"
     assert 0 != build(logs, out="shaken/x.bundle", who=who).exit_code
     assert not (logs.parent / "shaken" / "x.bundle").exists()
+    kept = sorted(shaken_run.glob("folds-*/*.npz"))
+    assert 2 == len(kept)
+    kept[1].write_bytes(kept[1].read_bytes()[:100])  # damaged: is made again
+    for vectors in (shaken_run / "vectors").glob("*.npy"):
+        vectors.write_bytes(vectors.read_bytes()[:200])
+    (shaken_run / "label.json").unlink()
     assert 0 == build(logs, out="shaken/x.bundle", who=who).exit_code
 
-    assert 4 == len(folds)
+    assert 5 == len(folds)
     calm, shaken = ((logs.parent / name / "x.bundle").read_bytes() for name in ("calm", "shaken"))
     assert calm == shaken
 
@@ -154,8 +162,12 @@ def test_a_training_that_is_stopped_goes_on_with_the_folds_it_has(
 def test_a_batch_file_goes_out_and_its_responses_come_in(
     logs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit code 75 until every answer is there; corrections win over them."""
+    """Exit code 75 until every answer is there; corrections win over them.
+
+    What was paid is known after the run folder has been moved.
+    """
     folder, real = logs.parent, command.with_vectors
+    run = folder / "my.bundle.run"
     requests, answers = folder / "req.jsonl", folder / "res.jsonl"
     key = template_key(b"one cache warm #")
     corrections = {"format": FORMAT, "labels": [{"template": key, "label": 1}]}
@@ -177,11 +189,14 @@ def test_a_batch_file_goes_out_and_its_responses_come_in(
             prices,
             f"--review={folder / 'review.json'}",
             f"--responses={answers}",
+            f"--run-folder={run}",
             who=f"batch:{requests}",
         )
         if done.exit_code != 75:
             break
         waits += 1
+        if waits == 2:
+            run = run.rename(folder / "moved")
         assert not (folder / "my.bundle").exists()
         with answers.open("a") as file:
             for row in map(json.loads, requests.read_text().splitlines()):
@@ -192,9 +207,10 @@ def test_a_batch_file_goes_out_and_its_responses_come_in(
                 told = {"custom_id": row["custom_id"], "response": response, "error": None}
                 file.write(json.dumps(told) + "\n")
     assert 0 == done.exit_code, done.output
+    run.rename(folder / "my.bundle.run")
 
     label = record_of(logs)["label"]
-    assert 1 <= waits
+    assert 2 <= waits
     assert 1 == label["reviewed_templates"]
     assert "combined" == label["strategy"]
     assert waits <= label["calls"] == label["paid"]["requests"]
@@ -231,11 +247,28 @@ def test_what_cannot_be_is_one_line(logs: Path) -> None:
         (["--base=half"], 7, "none of"),
         (["--strategy=one-shot", "--calls=5"], 4, "--calls"),
         (["--systems=none.toml"], 7, "none.toml"),
+        (["--folds=1"], 7, "at least 2"),
+        (["--seed=-1"], 7, "0 or more"),
     ):
         done = build(logs, *more)
         assert code == done.exit_code, done.output
         assert said in done.stderr.splitlines()[-1]
         assert "Traceback" not in done.output
+
+
+def test_what_would_fail_in_the_end_is_told_before_anything_is_read(logs: Path) -> None:
+    labels = logs.parent / "labels.tsv"
+    for out, who, code, said in (
+        ("logs", "labels", 7, "is a folder"),
+        ("labels.tsv/x.bundle", "labels", 4, "cannot be written"),
+        ("my.bundle", "labels:none.tsv", 4, "none.tsv"),
+        ("my.bundle", "http://127.0.0.1:9/v1", 7, "--model"),
+        ("my.bundle", f"simulated:{labels},seed=inf", 7, "no whole number"),
+    ):
+        done = build(logs, f"--run-folder={logs.parent / 'run'}", out=out, who=who)
+        assert code == done.exit_code, done.output
+        assert said in done.stderr.splitlines()[-1]
+        assert not (logs.parent / "run" / "read.json").exists()
 
 
 def test_too_few_systems_for_training_alone_is_told(logs: Path) -> None:
@@ -245,6 +278,46 @@ def test_too_few_systems_for_training_alone_is_told(logs: Path) -> None:
 
     assert 7 == done.exit_code
     assert "at least 4 systems" in done.stderr
+
+
+@pytest.mark.slow
+def test_kin_are_left_out_together(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they share flatters no figure; and a name that is none is told before anything."""
+    mapping = logs.parent / "m.toml"
+    systems = "".join(f'"{name}/*" = "{name}"\n' for name in SYSTEMS)
+    mapping.write_text(f'[systems]\n{systems}[kin]\none = ["thre"]\n')
+    done = build(logs, f"--systems={mapping}")
+    assert 7 == done.exit_code
+    assert "thre is no system" in done.stderr
+
+    mapping.write_text(f'[systems]\n{systems}[kin]\none = ["three"]\n')
+    real, seen = evaluate.fit, []
+
+    def fit(config: Any, language: Any, train: Any, *args: Any, **more: Any) -> Any:
+        seen.append({domain.name for domain in train})
+        return real(config, language, train, *args, **more)
+
+    monkeypatch.setattr(evaluate, "fit", fit)
+    done = build(logs, f"--systems={mapping}")
+    assert 0 == done.exit_code, done.output
+    assert 3 == len(seen)
+    assert all(("one" in names) == ("three" in names) for names in seen)
+    assert "left out together" in record_of(logs)["train"]["held_out"]["rule"]
+
+
+def test_files_that_options_name_are_no_logs(logs: Path) -> None:
+    """Neither labels nor keys are read as lines, and asked about."""
+    (logs / "labels.tsv").write_bytes((logs.parent / "labels.tsv").read_bytes())
+    (logs / "key").write_text("sk-secret\n")
+    (logs / "my.bundle.record").write_text("ours\n")
+    done = build(
+        logs, "--estimate", f"--key-file={logs / 'key'}", out="logs/my.bundle",
+        who=f"labels:{logs / 'labels.tsv'}",
+    )  # fmt: skip
+
+    assert 0 == done.exit_code, done.output
+    read = json.loads((logs / "my.bundle.run" / "read.json").read_text())
+    assert sorted(SYSTEMS) == [row["name"] for row in read["facts"]["systems"]]
 
 
 def test_two_builds_do_not_share_a_run_folder(logs: Path) -> None:
@@ -278,5 +351,6 @@ def test_a_system_named_as_a_shipped_one_keeps_apart_and_has_its_kin() -> None:
 
     assert ["nginx (own)", "mine"] == [each.name for each in found]
     assert [[b"a"], [b"c"]] == [each.templates for each in found]
-    assert [frozenset(), frozenset(["nginx"])] == [each.kin for each in found]
+    both = frozenset(["nginx", "nginx (own)"])
+    assert [frozenset(["nginx"]), both] == [each.kin for each in found]
     assert [[[1.0]], [[0.0]]] == [each.positive.tolist() for each in found]

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgpack
 import pytest
 from logagent_build.folder import reading
 from logagent_build.folder.reading import Settings, load, read
@@ -91,16 +92,44 @@ def test_a_damaged_result_is_made_again(tmp_path: Path) -> None:
     assert before == files(tmp_path / "run")
 
 
+@pytest.mark.parametrize("damage", ["gone", "changed", "place"])
+def test_a_checkpoint_is_gone_on_from_only_with_all_it_tells_of(
+    tmp_path: Path, damage: str
+) -> None:
+    """A finished system's file that is gone or changed, or half a checkpoint: from the start."""
+    folder, run = logs(tmp_path / "d", 3000), tmp_path / "run"
+    facts(folder, tmp_path / "calm")
+
+    def stop(text: str) -> None:
+        if text.startswith("c:"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        facts(folder, run, say=stop)
+    if damage == "gone":
+        (run / "read-000.msgpack").unlink()
+    elif damage == "changed":
+        (run / "read-000.msgpack").write_bytes(b"\x90")
+    else:
+        state = msgpack.unpackb((run / "read.checkpoint").read_bytes())
+        (run / "read.checkpoint").write_bytes(msgpack.packb(state | {"table": {}}))
+    found = facts(folder, run)
+
+    assert files(tmp_path / "calm") == files(run)
+    assert [3, 9000 - 5000] == [len(found["systems"]), found["lines"]]
+
+
 def test_files_that_are_no_text_are_left_out_told_and_counted(tmp_path: Path) -> None:
     folder = logs(tmp_path / "d", 300)
     (folder / "a" / "core").write_bytes(b"\x7fELF" + bytes(5000))
+    (folder / "a" / "noise").write_bytes(bytes(range(1, 256)) * 20)  # no signature, no zeros
     (folder / "d").mkdir()
     (folder / "d" / "image").write_bytes(b"\x89PNG\r\n" + bytes(500))
     told: list[str] = []
     found = facts(folder, tmp_path / "run", say=told.append)
 
-    assert {"binary": 2} == found["problems"]
-    assert 2 == sum("binary" in each for each in told)
+    assert {"binary": 3} == found["problems"]
+    assert 3 == sum("binary" in each for each in told)
     assert 0 == found["systems"][3]["templates"]
 
 

@@ -45,6 +45,8 @@ def record(*, simulation: bool = False) -> dict[str, Any]:
             "calls": 3,
             "calls_allowed": 4,
             "templates": 3,
+            "unlabelled_templates": 1,
+            "unanswered": 2,
             "left_out_templates": 7,
             "left_out_lines": 9,
             "anomalous_templates": 1,
@@ -90,7 +92,16 @@ def test_hostile_names_and_lines_stay_text() -> None:
         assert forbidden not in page
     assert "&lt;script&gt;" in page
     assert "&lt;img src=x" in page
+    assert "2 of 3 templates labelled" in page
     assert "default-src &#x27;none&#x27;" in page or "default-src 'none'" in page
+
+
+def test_systems_whose_names_are_cut_alike_have_a_bar_each() -> None:
+    own = {"x" * 30 + end: 0.1 * place for place, end in enumerate("abc", 5)}
+    axes = report.Figure().add_subplot()
+    report._areas(axes, own)
+
+    assert [0, 1, 2] == [round(bar.get_y() + bar.get_height() / 2) for bar in axes.patches]
 
 
 def test_names_do_not_break_the_tables_of_the_card() -> None:
@@ -101,4 +112,6 @@ def test_names_do_not_break_the_tables_of_the_card() -> None:
     assert len(rows) == 6
     assert "<img" not in text
     assert "7 more were left out" in text
+    assert "2 templates have labels" in text
+    assert "2 lines were asked about without an answer; 1 templates have no label" in text
     assert "$0.5000" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,32 @@ def test_corrections_win(tmp_path: Path, strategy: str) -> None:
         assert (float(not truth[at]), 0.0) == (found.soft[at], found.wrong[at])
 
 
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_calls_and_silence_are_those_of_whoever_is_asked(tmp_path: Path, strategy: str) -> None:
+    """What people said is not asked, and not counted; no answer is not an answer."""
+    made, truth = entries()
+    path = file_of(tmp_path / "t.tsv", made, truth)
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join(row for row in rows if "disk" not in row) + "\n")
+    people = {template_key(template): False for template in made.templates[::2]}
+    asked: list[str] = []
+    with asker(choice(f"labels:{path}", tmp_path), "logprompt") as who:
+
+        def lines(texts, examples, /):
+            asked.extend(texts)
+            return who.lines(texts, examples)
+
+        def queries(given):
+            return lambda questions: lines([each.line for each in questions], [])
+
+        listening = dataclasses.replace(who, lines=lines, queries=queries)
+        least = len(made) - len(people) if strategy == "calibrate" else 100
+        found, _ = label_entries(made, listening, Plan(strategy, least), people=people)
+
+    assert 0 < found.calls == len(asked) <= least
+    assert len({each for each in asked if "disk" in each}) == found.unanswered > 0
+
+
 def test_a_simulation_errs_as_stated(tmp_path: Path) -> None:
     made, truth = entries()
     path = file_of(tmp_path / "t.tsv", made, truth)
@@ -117,7 +144,7 @@ def test_strategies_and_annotators_that_are_not_there_are_told(tmp_path: Path) -
         for strategy in ("one-shot", "calibrate"):
             with pytest.raises(ValueError, match="--calls"):
                 label_entries(made, who, Plan(strategy, 10))
-    for wrong in ("simulated:%s,nromal=1", "simulated:%s,normal=x"):
+    for wrong in ("simulated:%s,nromal=1", "simulated:%s,normal=x", "simulated:%s,seed=inf"):
         with (
             pytest.raises(ConfigError, match="simulated"),
             asker(choice(wrong % path, tmp_path), "logprompt"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,33 @@ def test_sub_folders_are_systems_and_so_are_loose_files(tmp_path: Path) -> None:
         "messages": ["messages"],
         "nginx": ["nginx/access.log", "nginx/deep/error.log"],
     } == named(folder)
+
+
+def test_folders_whose_names_look_alike_stay_apart(tmp_path: Path) -> None:
+    """Names that are long, have spaces around them, or are no UTF-8."""
+    names = ["L" * 100 + "1", "L" * 100 + "2", "sp", " sp"]
+    folder = made(tmp_path / "d", *(f"{name}/x" for name in names), "sp.log")
+    for raw in (b"\xff", b"\xfe"):
+        os.mkdir(os.fsencode(folder) + b"/bad" + raw)
+        Path(os.fsdecode(os.fsencode(folder) + b"/bad" + raw + b"/x")).write_text("a line\n")
+    found = named(folder)
+
+    assert 6 == len(found)
+    assert all(len(name) <= 80 for name in found)
+    assert [" sp/x"] == found["sp"]
+    assert {"sp/x", "sp.log"} == set(found["sp (2)"])
+
+
+def test_a_mapping_fits_linked_files_and_folders_named_as_patterns(tmp_path: Path) -> None:
+    """A file is its system's by any of its names."""
+    folder = made(tmp_path / "logs[1]", "pods/x.log", "web/a.log")
+    (folder / "containers").mkdir()
+    (folder / "containers" / "x.log").symlink_to(folder / "pods" / "x.log")
+    told: list[str] = []
+    found = named(folder, '[systems]\n"pods/*" = "k8s"\n"web/a.log" = "web"\n', say=told.append)
+
+    assert {"k8s": ["containers/x.log"], "web": ["web/a.log"]} == found
+    assert not told
 
 
 def test_copies_of_a_rotated_log_are_one_system_oldest_first(tmp_path: Path) -> None:
