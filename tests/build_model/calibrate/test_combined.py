@@ -4,6 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+
+pytest.importorskip("sklearn", reason="clusters need the [build] extra")
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from logagent_build.alpha.detectors import scores

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
+pytest.importorskip("sklearn", reason="vectors need the [build] extra")
+
 from logagent.normalise import templates
 from logagent_build.calibrate.entries import AROUND, Entries
 

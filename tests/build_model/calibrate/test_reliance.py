@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
+pytest.importorskip("scipy", reason="the strategy needs the [build] extra")
+
 from logagent_build.calibrate.gain import gain_nearby, gain_own, wanted
 from logagent_build.calibrate.neighbours import Neighbours, Predicted
 from logagent_build.calibrate.reliance import (

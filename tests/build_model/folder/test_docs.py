@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch", reason="strategies need the [build] extra")
 pytest.importorskip("rich", reason="the command line needs the [build] extra")
 
 import typer.main

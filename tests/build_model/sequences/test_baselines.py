@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="baselines need the [build] extra")
+
 from logagent_build.sequences import networks
 from logagent_build.sequences.baselines import PCA, LightAD, LogCluster
 from logagent_build.sequences.measures import above, measure, paired

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch", reason="the bench needs the [build] extra")
 pytest.importorskip("rich", reason="the command line of training needs the [build] extra")
 
 from logagent_build import cli

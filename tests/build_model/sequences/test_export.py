@@ -5,6 +5,9 @@ from typing import Any
 import msgpack
 import numpy as np
 import pytest
+
+pytest.importorskip("sklearn", reason="voters need the [build] extra")
+
 from logagent.errors import BundleError
 from logagent.sequences.ensemble import Ensemble
 from logagent.sequences.features import counts_of

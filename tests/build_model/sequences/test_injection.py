@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
+pytest.importorskip("sklearn", reason="the tree that guards labels needs the [build] extra")
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from logagent_build.sequences import injection

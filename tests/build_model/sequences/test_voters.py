@@ -4,6 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
+pytest.importorskip("sklearn", reason="voters need the [build] extra")
+
 from logagent_build.sequences import choosing
 from logagent_build.sequences.choosing import asked, distinct, drawn, rest
 from logagent_build.sequences.training import Settings, train

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch", reason="fine-tuning needs the [finetune] extra")
 pytest.importorskip("rich", reason="the command line needs the [build] extra")
 
 from logagent.errors import ConfigError
