@@ -27,6 +27,9 @@ from logagent_build.cli.base import (
     say,
 )
 from logagent_build.cli.options import (
+    CONCURRENCY,
+    PATIENCE,
+    TIMEOUT,
     AnnotatorOption,
     BudgetOption,
     CacheOption,
@@ -46,6 +49,7 @@ from logagent_build.cli.options import (
     StreamOption,
     TimeoutOption,
     TokensOption,
+    endpoint,
 )
 
 
@@ -96,11 +100,11 @@ def build(
     ] = None,
     key_env: KeyEnvOption = None,
     key_file: KeyFileOption = None,
-    concurrency: ConcurrencyOption = 8,
+    concurrency: ConcurrencyOption = CONCURRENCY,
     requests_per_minute: RequestsOption = 0,
     tokens_per_minute: TokensOption = 0,
-    timeout: TimeoutOption = 300,
-    patience: PatienceOption = 900,
+    timeout: TimeoutOption = TIMEOUT,
+    patience: PatienceOption = PATIENCE,
     stream: StreamOption = False,
     corpora: CorporaOption = CORPORA,
     lexicon: LexiconOption = LEXICON,
@@ -130,14 +134,14 @@ def build(
             responses or (),
             key_env,
             key_file,
-            {
-                "concurrency": concurrency,
-                "requests_per_minute": requests_per_minute,
-                "tokens_per_minute": tokens_per_minute,
-                "timeout_seconds": timeout,
-                "patience_seconds": patience,
-                "stream": stream,
-            },
+            endpoint(
+                concurrency,
+                requests_per_minute,
+                tokens_per_minute,
+                timeout,
+                patience,
+                stream=stream,
+            ),
         )
         read = reading.Settings()
         if most_templates is not None:

@@ -11,15 +11,24 @@ import typer
 
 from logagent_build.cli.base import ALPHA_EXTRA, app, exit_codes, need, say, spending
 from logagent_build.cli.options import (
+    CONCURRENCY,
+    PATIENCE,
+    TIMEOUT,
     BudgetOption,
     ConcurrencyOption,
     KeyEnvOption,
     KeyFileOption,
     ModelOption,
+    PatienceOption,
     PricesOption,
+    RequestsOption,
     ResponsesOption,
     SeedOption,
+    StreamOption,
     ThinkingOption,
+    TimeoutOption,
+    TokensOption,
+    endpoint,
 )
 
 
@@ -71,7 +80,12 @@ def calibrate(
     responses: ResponsesOption = None,
     key_env: KeyEnvOption = None,
     key_file: KeyFileOption = None,
-    concurrency: ConcurrencyOption = 8,
+    concurrency: ConcurrencyOption = CONCURRENCY,
+    requests_per_minute: RequestsOption = 0,
+    tokens_per_minute: TokensOption = 0,
+    timeout: TimeoutOption = TIMEOUT,
+    patience: PatienceOption = PATIENCE,
+    stream: StreamOption = False,
     thinking_tokens: ThinkingOption = 0,
 ) -> None:
     """Repair labels by MaidLog's calibration; see docs/calibration.md.
@@ -97,7 +111,14 @@ def calibrate(
             responses or (),
             key_env,
             key_file,
-            {"concurrency": concurrency},
+            endpoint(
+                concurrency,
+                requests_per_minute,
+                tokens_per_minute,
+                timeout,
+                patience,
+                stream=stream,
+            ),
         )
         request = command.Request(
             logs or (), out, choice, settings, initial, prompt, thinking_tokens

@@ -11,6 +11,9 @@ import typer
 
 from logagent_build.cli.base import app, bars, exit_codes, need, say, spending
 from logagent_build.cli.options import (
+    CONCURRENCY,
+    PATIENCE,
+    TIMEOUT,
     BudgetOption,
     ConcurrencyOption,
     KeyEnvOption,
@@ -18,9 +21,13 @@ from logagent_build.cli.options import (
     ModelOption,
     PatienceOption,
     PricesOption,
+    RequestsOption,
     ResponsesOption,
+    StreamOption,
     ThinkingOption,
     TimeoutOption,
+    TokensOption,
+    endpoint,
 )
 
 FINETUNE = ("torch", "transformers", "peft")
@@ -86,9 +93,12 @@ def vote(
     ] = None,
     key_env: KeyEnvOption = None,
     key_file: KeyFileOption = None,
-    concurrency: ConcurrencyOption = 8,
-    timeout: TimeoutOption = 300,
-    patience: PatienceOption = 900,
+    concurrency: ConcurrencyOption = CONCURRENCY,
+    requests_per_minute: RequestsOption = 0,
+    tokens_per_minute: TokensOption = 0,
+    timeout: TimeoutOption = TIMEOUT,
+    patience: PatienceOption = PATIENCE,
+    stream: StreamOption = False,
 ) -> None:
     """Have a language model vote on sequences; stopped anywhere, the same command goes on.
 
@@ -113,11 +123,14 @@ def vote(
             responses or (),
             key_env,
             key_file,
-            {
-                "concurrency": concurrency,
-                "timeout_seconds": timeout,
-                "patience_seconds": patience,
-            },
+            endpoint(
+                concurrency,
+                requests_per_minute,
+                tokens_per_minute,
+                timeout,
+                patience,
+                stream=stream,
+            ),
         )
         options = voting.Options(
             showing.Showing(longest, keep),

@@ -14,14 +14,23 @@ from logagent.errors import ConfigError
 from logagent_build.annotate.outputs import writable
 from logagent_build.cli.base import app, exit_codes, need, say, spending
 from logagent_build.cli.options import (
+    CONCURRENCY,
+    PATIENCE,
+    TIMEOUT,
     BudgetOption,
     ConcurrencyOption,
     KeyEnvOption,
     KeyFileOption,
     ModelOption,
+    PatienceOption,
     PricesOption,
+    RequestsOption,
     ResponsesOption,
+    StreamOption,
     ThinkingOption,
+    TimeoutOption,
+    TokensOption,
+    endpoint,
 )
 
 
@@ -66,7 +75,12 @@ def synthesize(
     ] = None,
     key_env: KeyEnvOption = None,
     key_file: KeyFileOption = None,
-    concurrency: ConcurrencyOption = 8,
+    concurrency: ConcurrencyOption = CONCURRENCY,
+    requests_per_minute: RequestsOption = 0,
+    tokens_per_minute: TokensOption = 0,
+    timeout: TimeoutOption = TIMEOUT,
+    patience: PatienceOption = PATIENCE,
+    stream: StreamOption = False,
 ) -> None:
     """Have a language model write labelled lines of systems; see docs/synthesize.md.
 
@@ -95,7 +109,14 @@ def synthesize(
             responses or (),
             key_env,
             key_file,
-            {"concurrency": concurrency},
+            endpoint(
+                concurrency,
+                requests_per_minute,
+                tokens_per_minute,
+                timeout,
+                patience,
+                stream=stream,
+            ),
         )
         wanted = {"normal": normal, "hard": hard, "anomalous": anomalous, "pairs": pairs}
         request = command.Request(
