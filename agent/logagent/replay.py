@@ -302,6 +302,9 @@ class Replay:
                 yield from self._advance(event.at)
             self._take(self.policy, event, self._now)
             self._looked = False
+        while starts and starts[-1] <= until:  # after the last event: what waits still heeds them
+            yield from self._advance(starts.pop())
+            self.policy.booted(self._now)
         yield from self._advance(until)
         yield from self._tell(ending=True)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from logagent import replay as replay_module
 from logagent.blocks import Block
@@ -103,6 +103,9 @@ TEXTS = st.sampled_from(
 GAPS = st.sampled_from([0.0, 0.37, 1.13, 3.17, 21.09, 307.03, 4001.01, 20_021.07])  # no ties
 
 
+@example(  # a boot after the last event
+    [(0.0, b"disk failed"), (0.37, b"kernel: Linux version 6.1.0"), (21.09, b"all is well")], {}
+)
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.tuples(GAPS, TEXTS), min_size=1, max_size=40),
