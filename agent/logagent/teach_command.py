@@ -106,7 +106,11 @@ def teach(
     written = add(path, entry)
     until = f"until {_time_text(written.expires)}" if written.expires < math.inf else "for ever"
     _say(f"{written.id}: {written.verdict} {until}: {_what(written)}")
-    if written.regex is not None and (reach := BoundedRegex.of(written.regex).reach) < MAX_BYTES:
+    if (
+        session_logs(written) is None
+        and written.regex is not None
+        and (reach := BoundedRegex.of(written.regex).reach) < MAX_BYTES
+    ):
         _say(f"it is costly to search, so only in the first {reach} bytes of a line")
     _say(f"to take it back: logagent ignore remove {written.id}")
     return EXIT_OK
@@ -221,7 +225,8 @@ def _tell_again(path: Path, kind: str, entries: tuple[Override, ...]) -> int:
     said = [each.id for each in entries if kind_of(each) == kind]
     if said:
         remove(path, *said)
-    _say(f"removed: {', '.join(said) or 'nothing'}; sequences of this kind are told")
+    but = ", but for sessions that entries hide" if any(map(session_logs, entries)) else ""
+    _say(f"removed: {', '.join(said) or 'nothing'}; sequences of this kind are told{but}")
     return EXIT_OK
 
 

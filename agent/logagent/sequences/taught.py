@@ -35,7 +35,8 @@ class Taught:
         self._sessions: list[tuple[str, BoundedRegex, Override]] = []
         for entry in overrides.entries:  # the one created last is the one that is named
             if (kind := kind_of(entry)) is not None:
-                self._kinds[kind] = entry
+                if kind:  # where nothing stands out there is no kind: it would be all of them
+                    self._kinds[kind] = entry
             elif (logs := session_logs(entry)) is not None and entry.regex is not None:
                 self._sessions.append((logs, BoundedRegex.of(entry.regex), entry))
 
