@@ -91,7 +91,10 @@ def test_what_waits_for_a_sink_is_let_go_if_it_is_taught_and_the_rest_is_not() -
 
 def test_expiry_brings_a_kind_back_with_those_since_then(tmp_path: Path) -> None:
     made = Told()
-    add(tmp_path / "f", normal(kind_of(made), expires=made.now + 3 * DAY))
+    kind = kind_of(made)
+    made.see(line(9, "begin"))
+    assert [] == made.idle()  # held back
+    add(tmp_path / "f", normal(kind, expires=made.now + 3 * DAY))
     file = OverridesFile(tmp_path / "f")
 
     def look() -> None:
@@ -105,7 +108,7 @@ def test_expiry_brings_a_kind_back_with_those_since_then(tmp_path: Path) -> None
     look()
     made.see(line(2, "begin"))
     (record,) = made.idle()
-    assert ("j2", 2, 1) == (record["session"], record["count"], record["since_told"])
+    assert ("j2", 3, 1) == (record["session"], record["count"], record["since_told"])
 
 
 def test_sessions_are_left_out_by_their_key_from_then_on() -> None:
