@@ -12,7 +12,6 @@ one stands for all lines of that bucket.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from hashlib import blake2b
 from typing import Final
 
@@ -23,7 +22,6 @@ __all__ = ["MOST_NAMED", "events_of", "kind_name"]
 
 MOST_NAMED: Final = 5
 """Events that make a kind, of the heaviest; the record shows as many."""
-_NO_EVENTS = frozenset({"kind", "weight", "positions"})  # all other fields are events, or None
 
 
 def kind_name(carried: Sequence[Carried], vocabulary: Vocabulary) -> str:
@@ -44,10 +42,14 @@ def kind_name(carried: Sequence[Carried], vocabulary: Vocabulary) -> str:
 
 
 def events_of(carried: Carried) -> Iterator[int]:
-    """Yield the numbers of all events that one thing was about: one, or two in a wrong order."""
-    for each in fields(carried):
-        if each.name not in _NO_EVENTS and (event := getattr(carried, each.name)) is not None:
-            yield event
+    """Yield the numbers of all events that one thing was about.
+
+    One, or where an event came ``before`` another that it should follow, the two in this order.
+    """
+    yield carried.event
+    before: int = getattr(carried, "before", -1)  # not every voter looks at the order
+    if before >= 0:
+        yield before
 
 
 def _text(event: int, vocabulary: Vocabulary) -> str:

@@ -33,7 +33,8 @@ KEYS = st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=12, unique=True)
 class OutOfOrder(Carried):
     """What another voter may say: an event that came before another one."""
 
-    before: int | None = None
+    before: int = -1
+    held: int = 0
 
 
 def finding(*carried: Carried, session: bytes = b"j1", source: str = "a.log") -> Finding:
@@ -112,11 +113,14 @@ def test_a_name_is_written_down_and_stays_so() -> None:
 
 
 def test_what_is_about_two_events_is_named_and_told_apart_by_both() -> None:
-    pairs = [(0, 1), (1, 0), (0, 2), (0, None)]
+    pairs = [(0, 1), (1, 0), (0, 2), (0, -1)]
     swapped = [OutOfOrder("missing", one, 0.5, [], before=two) for one, two in pairs]
     names = {kind_name([each], WORDS) for each in swapped}
     assert (4, 4) == (len(names), len({signature(finding(each)) for each in swapped}))
     assert kind_name([missing(0)], WORDS) in names
+    # How often it is otherwise is a matter of the training, as the weight is.
+    again = OutOfOrder("missing", 0, 0.7, [3], before=1, held=700)
+    assert kind_name([swapped[0]], WORDS) == kind_name([again], WORDS)
 
 
 # ---- entries ----
