@@ -62,6 +62,13 @@ def vote(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Votes to write (JSON Lines).")],
+    most: Annotated[
+        int | None,
+        typer.Option(min=2, help="Ask about so many only: those that look most anomalous so far."),
+    ] = None,
+    at_random: Annotated[
+        bool, typer.Option("--at-random", help="Of --most: draw them, all in one round.")
+    ] = False,
     model: ModelOption = "",
     prompt: Annotated[str, typer.Option(help="Name of a prompt, or a .toml of yours.")] = "flexlog",
     examples: Annotated[
@@ -151,6 +158,8 @@ def vote(
             meanings or ("system-calls",),
             options,
             adapter,
+            most,
+            at_random,
         )
         record = command.run(request, shown, say, only_estimate=estimate)
     typer.echo(json.dumps(record, indent=1))

@@ -33,7 +33,9 @@ _UNKNOWN = 16  # events that all others are taken for, as in a model's vocabular
 Ask = Callable[[Sequences], list[Vote]]
 
 
-def votes_on_few(data: Sequences, most: int, seed: int, ask: Ask) -> list[Vote]:
+def votes_on_few(
+    data: Sequences, most: int, seed: int, ask: Ask, *, at_random: bool = False
+) -> list[Vote]:
     """Choose sequences and have them voted on.
 
     Args:
@@ -41,6 +43,7 @@ def votes_on_few(data: Sequences, most: int, seed: int, ask: Ask) -> list[Vote]:
         most: how many distinct ones are asked about.
         seed: of the choice.
         ask: votes on sequences, in order; called once a round.
+        at_random: draw them, in one round, whatever is said.
 
     Returns:
         Votes on the chosen, in the order in which they were asked about.
@@ -49,6 +52,8 @@ def votes_on_few(data: Sequences, most: int, seed: int, ask: Ask) -> list[Vote]:
     if len(rows) > MOST_ROWS:
         rows = np.sort(np.random.default_rng([seed, 5]).choice(rows, MOST_ROWS, replace=False))
     distinct = data.only(rows)
+    if at_random:
+        return ask(distinct.only(np.random.default_rng([seed, 2]).permutation(len(rows))[:most]))
     votes: list[Vote] = []
 
     def label(which: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

@@ -30,10 +30,13 @@ from logagent_build.annotate.choice import Choice, Opened, opened
 from logagent_build.annotate.label_command import Shown
 from logagent_build.annotate.outputs import writable
 from logagent_build.annotate.recorded import Recorded, Store
+from logagent_build.sequences import choosing
 from logagent_build.sequences.data import Sequences
 from logagent_build.sequences.llm import describing
+from logagent_build.sequences.llm.few import votes_on_few
 from logagent_build.sequences.llm.retrieval import GIVEN, given_meanings
 from logagent_build.sequences.llm.sequence_files import SequenceFile, read_sequences
+from logagent_build.sequences.llm.sequence_keys import keys
 from logagent_build.sequences.llm.simulated import SimulatedSequences, read_errors
 from logagent_build.sequences.llm.voter import LLMVoter, Options
 from logagent_build.sequences.llm.votes import Vote, write_votes
@@ -58,6 +61,10 @@ class Request:
     options: Options = field(default_factory=Options)
     adapter: Path | None = None
     """Of a model ``local:FOLDER``."""
+    most: int | None = None
+    """How many distinct sequences are asked about, well chosen; None: all."""
+    at_random: bool = False
+    """Whether these are drawn instead."""
 
 
 def run(
@@ -81,12 +88,12 @@ def run(
         voter = LLMVoter(chosen.annotator, request.options, meanings, file)
         if few_shot is not None:
             voter.fit(few_shot)
-        first += voter.prompts(asked.data)
+        first += voter.prompts(_for_estimate(asked.data, request))
         expected = money.estimate(first, chosen.account.price)
         say(_estimate(asked.data, first, chosen, expected))
         if only_estimate:
             return {"estimate": dataclasses.asdict(expected)}
-        votes = voter.votes(asked.data, lambda done, known: shown(done, known, chosen.account))
+        votes = _votes(asked.data, voter, request, shown, chosen.account)
         chosen.account.refresh()
         record = _record(request, file, chosen, counts | voter.counts) | {
             "sequences": len(asked.data),
@@ -99,6 +106,31 @@ def run(
     write_votes(request.out, votes)
     files.replace(record_path, (json.dumps(record, indent=1) + "\n").encode())
     return record
+
+
+def _votes(
+    data: Sequences, voter: LLMVoter, request: Request, shown: Shown, account: money.Account
+) -> list[Vote]:
+    """Ask about all sequences, or in rounds about a few."""
+    most, before = request.most, 0
+    if most is None:
+        return voter.votes(data, lambda done, known: shown(done, known, account))
+
+    def ask(few: Sequences) -> list[Vote]:
+        nonlocal before
+        votes = voter.votes(few, lambda done, _known: shown(before + done, most, account))
+        before += len(few)
+        return votes
+
+    return votes_on_few(data, most, request.options.seed, ask, at_random=request.at_random)
+
+
+def _for_estimate(data: Sequences, request: Request) -> Sequences:
+    """Return what is asked about, or as many drawn at random if that is found out by asking."""
+    if request.most is None:
+        return data
+    rows = np.random.default_rng(request.options.seed).permutation(choosing.distinct(data))
+    return data.only(rows[: request.most])
 
 
 def _check_outputs(request: Request, record: Path) -> None:
@@ -196,11 +228,14 @@ def _summary(votes: Sequence[Vote]) -> dict[str, int]:
 
 
 def _right(asked: SequenceFile, votes: Sequence[Vote]) -> dict[str, int] | None:
-    """Compare votes with the labels there are; a refused sequence is predicted normal."""
+    """Compare votes with the labels there are of what was asked; refused ones are normal."""
     if not asked.known.any():
         return None
-    said = np.array([bool(vote.anomalous) for vote in votes])
-    truth, known = asked.data.anomalous, asked.known
+    of = {vote.sequence: bool(vote.anomalous) for vote in votes}
+    names = keys(asked.data)
+    truth = asked.data.anomalous
+    known = asked.known & np.array([name in of for name in names], bool)
+    said = np.array([of.get(name, False) for name in names], bool)
     return {
         "true_positives": int((said & truth & known).sum()),
         "false_positives": int((said & ~truth & known).sum()),
@@ -218,6 +253,8 @@ def _record(
         "simulation": model.startswith("simulated"),
         "prompt": {"name": file.name, "version": file.version, "sha256": file.digest},
         "options": dataclasses.asdict(request.options),
+        "most": request.most,
+        "at_random": request.at_random,
         "meanings": list(request.meanings),
         "examples": str(request.examples) if request.examples else None,
         "paid": {
