@@ -4,7 +4,8 @@
 
 Makes the logs of `bench/sequences_hdfs.py`, then `logagent-build sessions`, `vote` (a simulated
 annotator of stated errors, no model is asked), `sequences --votes`, and `logagent scan --sequences`
-on the other sessions. Beside votes on chosen sessions (`vote --most`): as many drawn at random.
+on the other sessions. Votes are on sessions drawn at random (`--most`), and beside on as many that
+look most anomalous so far (`--in-rounds`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "sequences")
     parser.add_argument("--work", type=Path, default=ROOT / "bench" / "work" / "voted")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[100, 300])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[300])
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -59,7 +60,7 @@ def one(
     )
     lines = [each for each in sessions.read_text().splitlines() if '"torn"' not in each]
     sessions.write_text("\n".join(lines) + "\n")
-    few = ("--most", size, *(["--at-random"] if how == "drawn" else []))
+    few = ("--most", size, *(["--in-rounds"] if how == "chosen" else []))
     run(
         "logagent_build",
         *("vote", sessions, "--annotator", f"simulated:{errors},seed={seed}", "--seed", seed),

@@ -64,10 +64,11 @@ def vote(
     out: Annotated[Path, typer.Option("--out", "-o", help="Votes to write (JSON Lines).")],
     most: Annotated[
         int | None,
-        typer.Option(min=2, help="Ask about so many only: those that look most anomalous so far."),
+        typer.Option(min=2, help="Ask about so many distinct ones only, drawn by --seed."),
     ] = None,
-    at_random: Annotated[
-        bool, typer.Option("--at-random", help="Of --most: draw them, all in one round.")
+    in_rounds: Annotated[
+        bool,
+        typer.Option("--in-rounds", help="Of --most: those that look most anomalous so far."),
     ] = False,
     model: ModelOption = "",
     prompt: Annotated[str, typer.Option(help="Name of a prompt, or a .toml of yours.")] = "flexlog",
@@ -159,7 +160,7 @@ def vote(
             options,
             adapter,
             most,
-            at_random,
+            in_rounds,
         )
         record = command.run(request, shown, say, only_estimate=estimate)
     typer.echo(json.dumps(record, indent=1))

@@ -124,13 +124,13 @@ def test_what_is_asked_about_is_anomalous_far_more_often_than_chance() -> None:
         waves.append(len(few))
         return [Vote(key, truth[key], 1, int(truth[key]), "agreed", 1) for key in keys(few)]
 
-    votes = votes_on_few(data, 100, 0, ask)
+    votes = votes_on_few(data, 100, 0, ask, in_rounds=True)
     assert 100 == len({vote.sequence for vote in votes}) == sum(waves)
     assert 8 == len(waves)
     assert sum(bool(vote.anomalous) for vote in votes) >= 30  # drawn at random: 9
-    assert votes == votes_on_few(data, 100, 0, ask)
+    assert votes == votes_on_few(data, 100, 0, ask, in_rounds=True)
     waves.clear()
-    drawn = votes_on_few(data, 100, 0, ask, at_random=True)
+    drawn = votes_on_few(data, 100, 0, ask)
     assert [100] == waves
     assert sum(bool(vote.anomalous) for vote in drawn) < 20
 

@@ -1,11 +1,12 @@
-"""Have a few sequences voted on, well chosen: those that look most anomalous so far.
+"""Have a few sequences voted on: drawn at random, or those that look most anomalous so far.
 
-Nearly all sequences of a system are normal and alike, so votes on some drawn at random are mostly
-votes on the same. `choosing.asked` draws a few, trains a forest on what was said of them, asks
-about those it finds most anomalous, and so on; here it is a language model that says.
+Nearly all distinct sequences of a system are normal, so votes on some drawn at random are mostly
+votes on normal ones. `choosing.asked` draws a few, trains a forest on what was said of them, asks
+about those it finds most anomalous, and so on; here it is a language model that says. Of one that
+errs, wrong votes draw the next questions to their like, and drawing is better.
 
 Guarantees: the same sequences, seed and replies give the same choice, so that a run stopped
-anywhere goes on with a store in front. Each round is one exchange of batch files, eight in all.
+anywhere goes on with a store in front. Each round is one exchange of batch files: one, or eight in all.
 Memory: two numbers of four bytes for each of `MOST_ROWS` sequences and `MOST_EVENTS` events.
 """
 
@@ -34,7 +35,7 @@ Ask = Callable[[Sequences], list[Vote]]
 
 
 def votes_on_few(
-    data: Sequences, most: int, seed: int, ask: Ask, *, at_random: bool = False
+    data: Sequences, most: int, seed: int, ask: Ask, *, in_rounds: bool = False
 ) -> list[Vote]:
     """Choose sequences and have them voted on.
 
@@ -43,7 +44,7 @@ def votes_on_few(
         most: how many distinct ones are asked about.
         seed: of the choice.
         ask: votes on sequences, in order; called once a round.
-        at_random: draw them, in one round, whatever is said.
+        in_rounds: ask about those that look most anomalous so far.
 
     Returns:
         Votes on the chosen, in the order in which they were asked about.
@@ -52,7 +53,7 @@ def votes_on_few(
     if len(rows) > MOST_ROWS:
         rows = np.sort(np.random.default_rng([seed, 5]).choice(rows, MOST_ROWS, replace=False))
     distinct = data.only(rows)
-    if at_random:
+    if not in_rounds:
         return ask(distinct.only(np.random.default_rng([seed, 2]).permutation(len(rows))[:most]))
     votes: list[Vote] = []
 

@@ -62,9 +62,9 @@ class Request:
     adapter: Path | None = None
     """Of a model ``local:FOLDER``."""
     most: int | None = None
-    """How many distinct sequences are asked about, well chosen; None: all."""
-    at_random: bool = False
-    """Whether these are drawn instead."""
+    """How many distinct sequences are asked about, drawn at random; None: all."""
+    in_rounds: bool = False
+    """Whether these are those that look most anomalous so far."""
 
 
 def run(
@@ -122,7 +122,7 @@ def _votes(
         before += len(few)
         return votes
 
-    return votes_on_few(data, most, request.options.seed, ask, at_random=request.at_random)
+    return votes_on_few(data, most, request.options.seed, ask, in_rounds=request.in_rounds)
 
 
 def _for_estimate(data: Sequences, request: Request) -> Sequences:
@@ -254,7 +254,7 @@ def _record(
         "prompt": {"name": file.name, "version": file.version, "sha256": file.digest},
         "options": dataclasses.asdict(request.options),
         "most": request.most,
-        "at_random": request.at_random,
+        "in_rounds": request.in_rounds,
         "meanings": list(request.meanings),
         "examples": str(request.examples) if request.examples else None,
         "paid": {
