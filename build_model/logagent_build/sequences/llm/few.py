@@ -6,7 +6,7 @@ about those it finds most anomalous, and so on; here it is a language model that
 errs, wrong votes draw the next questions to their like, and drawing is better.
 
 Guarantees: the same sequences, seed and replies give the same choice, so that a run stopped
-anywhere goes on with a store in front. Each round is one exchange of batch files: one, or eight in all.
+anywhere goes on with a store in front. A round is one exchange of batch files: one, or eight.
 Memory: two numbers of four bytes for each of `MOST_ROWS` sequences and `MOST_EVENTS` events.
 """
 
@@ -23,7 +23,7 @@ from logagent_build.sequences import choosing
 from logagent_build.sequences.data import Sequences
 from logagent_build.sequences.llm.votes import Vote
 
-__all__ = ["MOST_EVENTS", "MOST_ROWS", "folded", "votes_on_few"]
+__all__ = ["MOST_EVENTS", "MOST_ROWS", "drawn", "folded", "votes_on_few"]
 
 MOST_ROWS = 20_000
 """Distinct sequences that are chosen among; of more, as many are drawn."""
@@ -49,12 +49,9 @@ def votes_on_few(
     Returns:
         Votes on the chosen, in the order in which they were asked about.
     """
-    rows = choosing.distinct(data)
-    if len(rows) > MOST_ROWS:
-        rows = np.sort(np.random.default_rng([seed, 5]).choice(rows, MOST_ROWS, replace=False))
-    distinct = data.only(rows)
     if not in_rounds:
-        return ask(distinct.only(np.random.default_rng([seed, 2]).permutation(len(rows))[:most]))
+        return ask(drawn(data, most, seed))
+    distinct = drawn(data, MOST_ROWS, seed)
     votes: list[Vote] = []
 
     def label(which: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -64,6 +61,12 @@ def votes_on_few(
 
     choosing.asked(folded(distinct), most, seed, label)
     return votes
+
+
+def drawn(data: Sequences, most: int, seed: int) -> Sequences:
+    """Draw distinct sequences at random; all of them if there are no more."""
+    rows = choosing.distinct(data)
+    return data.only(np.random.default_rng([seed, 5]).permutation(rows)[:most])
 
 
 def folded(data: Sequences) -> Sequences:

@@ -30,10 +30,9 @@ from logagent_build.annotate.choice import Choice, Opened, opened
 from logagent_build.annotate.label_command import Shown
 from logagent_build.annotate.outputs import writable
 from logagent_build.annotate.recorded import Recorded, Store
-from logagent_build.sequences import choosing
 from logagent_build.sequences.data import Sequences
 from logagent_build.sequences.llm import describing
-from logagent_build.sequences.llm.few import votes_on_few
+from logagent_build.sequences.llm.few import drawn, votes_on_few
 from logagent_build.sequences.llm.retrieval import GIVEN, given_meanings
 from logagent_build.sequences.llm.sequence_files import SequenceFile, read_sequences
 from logagent_build.sequences.llm.sequence_keys import keys
@@ -126,11 +125,9 @@ def _votes(
 
 
 def _for_estimate(data: Sequences, request: Request) -> Sequences:
-    """Return what is asked about, or as many drawn at random if that is found out by asking."""
-    if request.most is None:
-        return data
-    rows = np.random.default_rng(request.options.seed).permutation(choosing.distinct(data))
-    return data.only(rows[: request.most])
+    """Return what is asked about; of rounds, as many drawn at random."""
+    most = request.most
+    return data if most is None else drawn(data, most, request.options.seed)
 
 
 def _check_outputs(request: Request, record: Path) -> None:
