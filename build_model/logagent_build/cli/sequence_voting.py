@@ -69,6 +69,10 @@ def vote(
     ] = None,
     thinking_tokens: ThinkingOption = 0,
     seed: Annotated[int, typer.Option(help="Of which examples are drawn.")] = 0,
+    review: Annotated[
+        Path | None,
+        typer.Option(help="Sequences labelled by people: they win, and are not asked."),
+    ] = None,
     estimate: EstimateOption = False,
     store: StoreOption = None,
     asking: Asking,
@@ -105,6 +109,7 @@ def vote(
             meanings or ("system-calls",),
             options,
             adapter,
+            review,
         )
         record = command.run(request, shown, say, only_estimate=estimate)
     typer.echo(json.dumps(record, indent=1))
