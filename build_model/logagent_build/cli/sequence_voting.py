@@ -39,7 +39,7 @@ MostMeaningsOption = Annotated[int, typer.Option(min=0, help="Meanings in a prom
 @with_asking
 def vote(
     sequences: Annotated[
-        Path, typer.Argument(help='JSON Lines: {"events": [names], "label": 0 or 1 if known}.')
+        Path, typer.Argument(help='JSON Lines: {"events": ["open", …], "label": 0 or 1 if known}.')
     ],
     *,
     annotator: Annotated[
@@ -118,7 +118,7 @@ def vote(
 @app.command()
 def finetune_data(
     sequences: Annotated[
-        Path, typer.Argument(help='JSON Lines: {"events": [names], "label": 0 or 1}.')
+        Path, typer.Argument(help='JSON Lines: {"events": ["open", …], "label": 0 or 1}.')
     ],
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="Examples to write (JSON Lines).")],
