@@ -9,7 +9,7 @@ cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,18 +42,18 @@ def read_corrections(path: Path | None) -> dict[bytes, bool]:
 
 
 def corrected(
-    order: Sequence[bytes], corrections: Mapping[bytes, bool], asked: Sequence[Vote]
+    order: Sequence[bytes], corrections: Mapping[bytes, bool], asked: Iterable[Vote]
 ) -> list[Vote]:
-    """Return the votes on all sequences.
+    """Return the votes on sequences, in their order; those without any are left out.
 
     Args:
-        order: keys of the sequences.
+        order: keys of the sequences, equal ones as often as they come.
         corrections: labels by key.
-        asked: votes on those without a correction, in order.
+        asked: votes on others, in any order.
     """
-    rest: Iterator[Vote] = iter(asked)
-    return [_said(key, corrections[key]) if key in corrections else next(rest) for key in order]
-
-
-def _said(key: bytes, label: bool) -> Vote:
-    return Vote(key, label, votes=1, votes_anomalous=int(label), how="reviewed", asked=0)
+    votes = {vote.sequence: vote for vote in asked}
+    votes |= {
+        key: Vote(key, label, votes=1, votes_anomalous=int(label), how="reviewed", asked=0)
+        for key, label in corrections.items()
+    }
+    return [votes[key] for key in order if key in votes]

@@ -102,17 +102,14 @@ def run(
         if lacking:
             known |= describing.describe(lacking, chosen.annotator, counts=counts)
         voter = _voter(request, chosen.annotator, file, examples, known)
-        votes = corrected(
-            order,
-            corrections,
-            voter.votes(rest, lambda done, known: shown(done, known, chosen.account)),
-        )
+        votes = voter.votes(rest, lambda done, known: shown(done, known, chosen.account))
+        votes = corrected(order, corrections, votes)
         counts.update(voter.counts)
         chosen.account.refresh()
         record = _record(request, file, chosen, counts) | {
-            "sequences": len(votes),
+            "sequences": len(order),
             "distinct": len(set(order)),
-            "cache": _cache(order, votes, counts["answered before"]),
+            "cache": _cache(votes, counts["answered before"]),
             "votes": _summary(votes),
             "right": _right(asked, votes),
             "estimate": dataclasses.asdict(expected),
@@ -201,13 +198,13 @@ def _lacking(request: Request, data: Sequences, known: dict[str, str]) -> list[s
     return sorted(set(data.vocabulary) - known.keys())
 
 
-def _cache(order: Sequence[bytes], votes: Sequence[Vote], before: int) -> dict[str, int]:
+def _cache(votes: Sequence[Vote], before: int) -> dict[str, int]:
     """Return what §3.2 counts: sequences looked up, and how many needed no request of this run."""
     reviewed = len({vote.sequence for vote in votes if vote.how == "reviewed"})
-    distinct = len(set(order))
+    distinct = len({vote.sequence for vote in votes})
     return {
-        "queries": len(order),
-        "hits_equal": len(order) - distinct,
+        "queries": len(votes),
+        "hits_equal": len(votes) - distinct,
         "hits_reviewed": reviewed,
         "hits_answered_before": before,
         "misses": distinct - reviewed - before,
@@ -242,9 +239,11 @@ def _summary(votes: Sequence[Vote]) -> dict[str, int]:
 
 def _right(asked: SequenceFile, votes: Sequence[Vote]) -> dict[str, int] | None:
     """Compare the model's votes with labels; a refused sequence is predicted normal."""
-    said = np.array([bool(vote.anomalous) for vote in votes])
+    of = {vote.sequence: bool(vote.anomalous) for vote in votes if vote.how != "reviewed"}
+    names = keys(asked.data)
+    said = np.array([of.get(name, False) for name in names], dtype=np.bool_)
     truth = asked.data.anomalous
-    known = asked.known & np.array([vote.how != "reviewed" for vote in votes])
+    known = asked.known & np.array([name in of for name in names], dtype=np.bool_)
     if not known.any():
         return None
     return {
