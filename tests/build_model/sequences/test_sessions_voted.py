@@ -17,7 +17,7 @@ from logagent.sequences.part import SequenceModel
 from logagent.sequences.rules import Rule, session_key
 from logagent_build import cli
 from logagent_build.sequences.lines import read_sessions
-from logagent_build.sequences.llm.few import votes_on_few
+from logagent_build.sequences.llm.few import drawn, votes_in_rounds
 from logagent_build.sequences.llm.sequence_files import read_sequences
 from logagent_build.sequences.llm.sequence_keys import keys
 from logagent_build.sequences.llm.votes import Vote, write_votes
@@ -124,15 +124,12 @@ def test_what_is_asked_about_is_anomalous_far_more_often_than_chance() -> None:
         waves.append(len(few))
         return [Vote(key, truth[key], 1, int(truth[key]), "agreed", 1) for key in keys(few)]
 
-    votes = votes_on_few(data, 100, 0, ask, in_rounds=True)
+    votes = votes_in_rounds(data, 100, 0, ask)
     assert 100 == len({vote.sequence for vote in votes}) == sum(waves)
     assert 8 == len(waves)
     assert sum(bool(vote.anomalous) for vote in votes) >= 30  # drawn at random: 9
-    assert votes == votes_on_few(data, 100, 0, ask, in_rounds=True)
-    waves.clear()
-    drawn = votes_on_few(data, 100, 0, ask)
-    assert [100] == waves
-    assert sum(bool(vote.anomalous) for vote in drawn) < 20
+    assert votes == votes_in_rounds(data, 100, 0, ask)
+    assert drawn(data, 100, 0).anomalous.sum() < 20
 
 
 def test_what_a_model_finds_wrong_with_every_session_is_not_believed(tmp_path: Path) -> None:

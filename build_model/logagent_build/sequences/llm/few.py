@@ -23,7 +23,7 @@ from logagent_build.sequences import choosing
 from logagent_build.sequences.data import Sequences
 from logagent_build.sequences.llm.votes import Vote
 
-__all__ = ["MOST_EVENTS", "MOST_ROWS", "drawn", "folded", "votes_on_few"]
+__all__ = ["MOST_EVENTS", "MOST_ROWS", "drawn", "folded", "votes_in_rounds"]
 
 MOST_ROWS = 20_000
 """Distinct sequences that are chosen among; of more, as many are drawn."""
@@ -34,23 +34,18 @@ _UNKNOWN = 16  # events that all others are taken for, as in a model's vocabular
 Ask = Callable[[Sequences], list[Vote]]
 
 
-def votes_on_few(
-    data: Sequences, most: int, seed: int, ask: Ask, *, in_rounds: bool = False
-) -> list[Vote]:
-    """Choose sequences and have them voted on.
+def votes_in_rounds(data: Sequences, most: int, seed: int, ask: Ask) -> list[Vote]:
+    """Have those voted on that look most anomalous so far.
 
     Args:
         data: the sequences; their labels are not looked at.
         most: how many distinct ones are asked about.
         seed: of the choice.
         ask: votes on sequences, in order; called once a round.
-        in_rounds: ask about those that look most anomalous so far.
 
     Returns:
         Votes on the chosen, in the order in which they were asked about.
     """
-    if not in_rounds:
-        return ask(drawn(data, most, seed))
     distinct = drawn(data, MOST_ROWS, seed)
     votes: list[Vote] = []
 
