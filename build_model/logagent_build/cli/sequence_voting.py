@@ -50,6 +50,14 @@ def vote(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Votes to write (JSON Lines).")],
+    most: Annotated[
+        int | None,
+        typer.Option(min=2, help="Ask about so many distinct ones only, drawn by --seed."),
+    ] = None,
+    in_rounds: Annotated[
+        bool,
+        typer.Option("--in-rounds", help="Of --most: those that look most anomalous so far."),
+    ] = False,
     prompt: Annotated[str, typer.Option(help="Name of a prompt, or a .toml of yours.")] = "flexlog",
     examples: Annotated[
         Path | None, typer.Option(help="Labelled sequences to choose examples from.")
@@ -82,6 +90,8 @@ def vote(
     Exit codes: 10 the budget is reached, 69 the annotator cannot be reached or refuses, 75 requests
     were written to a file and wait for --responses.
     """
+    if in_rounds and most is None:
+        raise typer.BadParameter("--in-rounds goes with --most")
     need(("sklearn", *client(annotator)))
     if annotator.startswith("local:"):
         need(FINETUNE, "finetune")
@@ -110,6 +120,8 @@ def vote(
             options,
             adapter,
             review,
+            most,
+            in_rounds,
         )
         record = command.run(request, shown, say, only_estimate=estimate)
     typer.echo(json.dumps(record, indent=1))

@@ -39,6 +39,7 @@ from logagent_build.annotate.recorded import Recorded, Store
 from logagent_build.sequences.data import Sequences
 from logagent_build.sequences.llm import describing
 from logagent_build.sequences.llm.corrections import corrected, read_corrections
+from logagent_build.sequences.llm.few import drawn, votes_in_rounds
 from logagent_build.sequences.llm.retrieval import GIVEN, Rarity, given_meanings
 from logagent_build.sequences.llm.sequence_files import SequenceFile, read_sequences
 from logagent_build.sequences.llm.sequence_keys import keys
@@ -68,6 +69,10 @@ class Request:
     """Of a model ``local:FOLDER``."""
     review: Path | None = None
     """Sequences labelled by people: they win, and are not asked about."""
+    most: int | None = None
+    """How many distinct sequences are asked about, drawn at random; None: all."""
+    in_rounds: bool = False
+    """Whether these are those that look most anomalous so far."""
 
 
 def run(
@@ -88,13 +93,17 @@ def run(
     corrections = read_corrections(request.review)
     order = keys(asked.data)
     rest = asked.data.only([at for at, key in enumerate(order) if key not in corrections])
+    if request.most is not None and not request.in_rounds:
+        rest = drawn(rest, request.most, request.options.seed)
     known = given_meanings(source for source in request.meanings if source != _ASK)
     counts: Counter[str] = Counter()
     with _annotator(request, asked, examples, file, say) as chosen:
         lacking = _lacking(request, asked.data, known) if len(rest) else []
         meant = describing.expected(lacking, chosen.annotator.model, chosen.store)
         first = describing.first_prompts(lacking)
-        first += _voter(request, chosen.annotator, file, examples, known | meant).prompts(rest)
+        first += _voter(request, chosen.annotator, file, examples, known | meant).prompts(
+            rest if request.most is None else drawn(rest, request.most, request.options.seed)
+        )
         expected = money.estimate(first, chosen.account.price)
         say(_estimate(len(rest), first, chosen, expected))
         if only_estimate:
@@ -102,7 +111,7 @@ def run(
         if lacking:
             known |= describing.describe(lacking, chosen.annotator, counts=counts)
         voter = _voter(request, chosen.annotator, file, examples, known)
-        votes = voter.votes(rest, lambda done, known: shown(done, known, chosen.account))
+        votes = _votes(rest, voter, request, shown, chosen.account)
         votes = corrected(order, corrections, votes)
         counts.update(voter.counts)
         chosen.account.refresh()
@@ -118,6 +127,23 @@ def run(
     write_votes(request.out, votes)
     files.replace(record_path, (json.dumps(record, indent=1) + "\n").encode())
     return record
+
+
+def _votes(
+    data: Sequences, voter: LLMVoter, request: Request, shown: Shown, account: money.Account
+) -> list[Vote]:
+    """Ask about all sequences, or in rounds about a few."""
+    most, before = request.most, 0
+    if most is None or not request.in_rounds:
+        return voter.votes(data, lambda done, known: shown(done, known, account))
+
+    def ask(few: Sequences) -> list[Vote]:
+        nonlocal before
+        votes = voter.votes(few, lambda done, _known: shown(before + done, most, account))
+        before += len(few)
+        return votes
+
+    return votes_in_rounds(data, most, request.options.seed, ask)
 
 
 def _check_outputs(request: Request, record: Path) -> None:
@@ -263,6 +289,8 @@ def _record(
         "simulation": model.startswith("simulated"),
         "prompt": {"name": file.name, "version": file.version, "sha256": file.digest},
         "options": dataclasses.asdict(request.options),
+        "most": request.most,
+        "in_rounds": request.in_rounds,
         "meanings": list(request.meanings),
         "examples": str(request.examples) if request.examples else None,
         "paid": {

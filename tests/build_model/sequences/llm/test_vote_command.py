@@ -65,6 +65,24 @@ def word(exchange: Exchange) -> None:
     exchange.good("anomalous" if "execve" in (read_sequence(exchange.prompt) or "") else "normal")
 
 
+@pytest.mark.parametrize("rounds", [(), ("--in-rounds",)])
+def test_a_few_are_asked_about_once_each_and_the_estimate_is_of_as_many(
+    folder: Path, rounds: tuple[str, ...]
+) -> None:
+    options = ("--model", "gpt-4o-mini", "--most", "6", *rounds)
+    with serving() as server:
+        server.always = word
+        done = run(folder, server.url, *options)
+        again = run(folder, server.url, *options)
+        assert [1] * 6 == list(server.asked.values())
+    assert 0 == done.exit_code == again.exit_code, done.output
+    assert "6 requests" in done.stderr
+    made = record(folder)
+    assert 6 == made["paid"]["requests"]
+    assert 6 == len((folder / "votes.jsonl").read_text().splitlines())
+    assert sum(made["right"].values()) >= 6  # sequences of the file that equal one asked about
+
+
 def test_a_real_server_votes_and_done_again_it_is_asked_nothing(folder: Path) -> None:
     options = ("--model", "gpt-4o-mini", "--examples", folder / "train.jsonl", "--budget", "1")
     with serving() as server:
