@@ -14,12 +14,13 @@ from logagent.report import Style
 from logagent.sanitise import printable
 from logagent.sequences.ensemble import Carried
 from logagent.sequences.events import EventReader
+from logagent.sequences.kind_names import MOST_NAMED, events_of, kind_name
 from logagent.sequences.watch import Finding
 from logagent.times import TimeParser
 
 __all__ = ["finding_lines", "finding_record", "finding_text", "signature"]
 
-MOST_CARRIED: Final = 5
+MOST_CARRIED: Final = MOST_NAMED
 """Events that a record names, of the heaviest; beyond that nobody reads on."""
 _KEY_CHARS: Final = 200
 _POSITIONS: Final = 10  # places of one event that a record names
@@ -33,6 +34,8 @@ def finding_record(finding: Finding, reader: EventReader, times: TimeParser) -> 
     episode, judged = finding.episode, finding.judged
     first, last = episode.first, episode.last
     record: dict[str, Any] = {"id": episode.id, "kind": "sequence"}
+    if judged.carried:
+        record["group"] = kind_name(judged.carried, reader.vocabulary)
     if episode.session:
         record["session"] = printable(episode.session, _KEY_CHARS)
     record |= {"rule": printable(episode.rule, 100), **_place(first, times, "")}
@@ -64,6 +67,7 @@ def finding_lines(
          1  0.97  ×12  session blk_-123  hdfs.log:120 … 310  19 lines
               missing: PacketResponder # for block blk_ terminating
               first: 2008-11-09 20:35:30 INFO dfs.DataNode$DataXceiver: Receiving block …
+              group: 5f0c1c2d3a4b5e6f
     """
     episode = finding.episode
     room = max(style.width - 6, 20)
@@ -85,6 +89,8 @@ def finding_lines(
     lines.append(" " * 6 + printable(f"first: {printable(episode.first.text, room)}", room))
     if episode.count > 1:
         lines.append(" " * 6 + printable(f"last:  {printable(episode.last.text, room)}", room))
+    if finding.judged.carried:
+        lines.append(f"      group: {kind_name(finding.judged.carried, reader.vocabulary)}")
     return lines
 
 
@@ -100,9 +106,13 @@ def finding_text(finding: Finding, reader: EventReader) -> str:
     return f"{printable(episode.first.source, 200)}: {what}, {episode.count} lines: {about}"
 
 
-def signature(finding: Finding) -> tuple[tuple[str, int], ...]:
-    """Return what findings of one cause have in common: which events carried them."""
-    return tuple(sorted((each.kind, each.event) for each in finding.judged.carried[:MOST_CARRIED]))
+def signature(finding: Finding) -> tuple[tuple[str | int, ...], ...]:
+    """Return what findings of one cause have in common: which events carried them.
+
+    By numbers of one model; `kind_names` has the name that others know it by.
+    """
+    carried = finding.judged.carried[:MOST_CARRIED]
+    return tuple(sorted(((each.kind, *events_of(each)) for each in carried), key=repr))
 
 
 def _carried(each: Carried, reader: EventReader) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from logagent.sequences.ensemble import Judged
 from logagent.sequences.episode import Episode
 from logagent.sequences.sequencer import Sequencer
 
-__all__ = ["Finding", "SequenceJudge", "Watch"]
+__all__ = ["Finding", "Hides", "SequenceJudge", "Watch"]
 
 _CAPACITY: Final = 2_700  # verdicts per generation, two thirds of 4,096
 
@@ -48,6 +48,14 @@ class Finding:
     judged: Judged
 
 
+class Hides(Protocol):
+    """What operators have said; `logagent.sequences.taught.Taught` is the real one."""
+
+    def hides(self, finding: Finding) -> object | None:
+        """Return what calls an anomalous sequence normal; None if nothing does."""
+        ...
+
+
 class Watch:
     """Judges the sequences of all lines it sees."""
 
@@ -56,12 +64,19 @@ class Watch:
         self.judged = 0
         """Sequences judged."""
         self.anomalous = 0
-        """Of these, how many are anomalous."""
+        """Of these, how many are anomalous and not taught."""
+        self.taught = 0
+        """Of these, how many the model finds anomalous and an operator calls normal."""
         self.misses = 0
         """Of these, how many the model was asked about."""
         self._judge = judge
+        self._said: Hides | None = None
         self._order_free = judge.order_free
         self._verdicts: TwoGenerationCache[Judged] = TwoGenerationCache(_CAPACITY)
+
+    def teach(self, said: Hides | None) -> None:
+        """Go by what operators have said; it holds from the next sequence that ends."""
+        self._said = said
 
     def see(self, source: str, fingerprint: bytes, block: Block) -> Iterator[Finding]:
         """Take in the next lines of a source; yield what is anomalous. Take all of it."""
@@ -89,8 +104,12 @@ class Watch:
             else:
                 verdict = self._in_any_order(exactly, episode.events)
             if verdict.anomalous:
+                finding = Finding(episode, verdict)
+                if self._said is not None and self._said.hides(finding) is not None:
+                    self.taught += 1
+                    continue
                 self.anomalous += 1
-                yield Finding(episode, verdict)
+                yield finding
 
     def _in_any_order(self, exactly: int, events: npt.NDArray[np.int32]) -> Judged:
         """Return the verdict on a sequence by its events; if it is anomalous, on it exactly."""
@@ -121,6 +140,7 @@ class Watch:
             "open": sequencer.open_sequences,
             "judged": self.judged,
             "anomalous": self.anomalous,
+            "taught": self.taught,
             "misses": self.misses,
             "lines": counters.lines,
             "unknown_lines": sequencer.reader.unknown_lines,
