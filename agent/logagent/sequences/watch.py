@@ -3,15 +3,16 @@
 Guarantees: every sequence is judged once; equal sequences are judged by the model once as long as
 they are remembered (FlexLog §3.2: the cache's key is the sequence itself). Where the model counts
 events and leaves their order aside, sequences of equal events share a verdict if that is "normal";
-of an anomalous one it is also said where its events are. Memory: the sequencer's, and a cache of
-fixed capacity.
+of an anomalous one it is also said where its events are. Where it looks at order besides
+(`OrderJudge`), what it says of counts is shared so, and only the order is looked at for each order
+there is. Memory: the sequencer's, and two caches of fixed capacity.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from logagent.sequences.ensemble import Judged
 from logagent.sequences.episode import Episode
 from logagent.sequences.sequencer import Sequencer
 
-__all__ = ["Finding", "SequenceJudge", "Watch"]
+__all__ = ["Finding", "OrderJudge", "SequenceJudge", "Watch"]
 
 _CAPACITY: Final = 2_700  # verdicts per generation, two thirds of 4,096
 
@@ -37,6 +38,19 @@ class SequenceJudge(Protocol):
 
     def judge(self, events: npt.NDArray[np.int32]) -> Judged:
         """Judge a sequence, int32 (length,)."""
+        ...
+
+
+@runtime_checkable
+class OrderJudge(SequenceJudge, Protocol):
+    """One that judges in two steps, the first of which is the same in any order of the events."""
+
+    def counted(self, events: npt.NDArray[np.int32]) -> Judged:
+        """Judge a sequence by its counts."""
+        ...
+
+    def ordered(self, events: npt.NDArray[np.int32], judged: Judged) -> Judged:
+        """Add what its order says; `judged` itself if that is nothing."""
         ...
 
 
@@ -58,10 +72,16 @@ class Watch:
         self.anomalous = 0
         """Of these, how many are anomalous."""
         self.misses = 0
-        """Of these, how many the model was asked about."""
+        """Of these, how many the model was asked about; by a look at their order alone: none."""
         self._judge = judge
+        self._ask = judge.judge
         self._order_free = judge.order_free
         self._verdicts: TwoGenerationCache[Judged] = TwoGenerationCache(_CAPACITY)
+        self._in_order: OrderJudge | None = None
+        if not judge.order_free and isinstance(judge, OrderJudge):
+            self._in_order, self._ask = judge, judge.counted
+        # Orders are many: they would drive what was said of counts out of its cache.
+        self._orders: TwoGenerationCache[Judged] = TwoGenerationCache(_CAPACITY)
 
     def see(self, source: str, fingerprint: bytes, block: Block) -> Iterator[Finding]:
         """Take in the next lines of a source; yield what is anomalous. Take all of it."""
@@ -84,13 +104,23 @@ class Watch:
             self.judged += 1
             # Python seeds its hash of bytes at random: nobody makes two the same on purpose.
             exactly = hash(episode.events.tobytes())
-            if not self._order_free:
+            if self._in_order is not None:
+                verdict = self._of_both(self._in_order, exactly, episode.events)
+            elif not self._order_free:
                 verdict = self._verdict(exactly, episode.events)
             else:
                 verdict = self._in_any_order(exactly, episode.events)
             if verdict.anomalous:
                 self.anomalous += 1
                 yield Finding(episode, verdict)
+
+    def _of_both(self, judge: OrderJudge, exactly: int, events: npt.NDArray[np.int32]) -> Judged:
+        """Return the verdict on a sequence by its events, and on their order."""
+        verdict = self._orders.get(exactly)
+        if verdict is None:
+            verdict = judge.ordered(events, self._in_any_order(exactly, events))
+            self._orders.add(exactly, verdict)
+        return verdict
 
     def _in_any_order(self, exactly: int, events: npt.NDArray[np.int32]) -> Judged:
         """Return the verdict on a sequence by its events; if it is anomalous, on it exactly."""
@@ -108,7 +138,7 @@ class Watch:
         verdict = self._verdicts.get(key)
         if verdict is None:
             self.misses += 1
-            verdict = self._judge.judge(events)
+            verdict = self._ask(events)
             self._verdicts.add(key, verdict)
         return verdict
 

@@ -14,6 +14,7 @@ from logagent.bundle import Bundle, write_bundle
 from logagent.sequences.part import PART, pack
 from logagent.sequences.rules import Rule, session_key
 
+from logagent_build.sequences import order_part
 from logagent_build.sequences.lines import Gathered, gather, read_labels
 
 __all__ = ["FALSE_ALARMS", "add_part", "build", "rule_for"]
@@ -47,6 +48,7 @@ def build(
     *,
     seed: int = 0,
     false_alarms: float = FALSE_ALARMS,
+    order: str = "auto",
     say: Callable[[str], None] = lambda _text: None,
 ) -> dict[str, Any]:
     """Train on the sessions of some logs, and write a bundle with the part; return its record.
@@ -59,6 +61,7 @@ def build(
         out: where the new bundle goes.
         seed: of everything random.
         false_alarms: share of distinct normal sequences of the training that may be flagged.
+        order: whether there is a voter of order: one of `order_part.MODES`.
         say: told what is done.
 
     Raises:
@@ -66,6 +69,7 @@ def build(
         ValueError: the logs or labels cannot be used.
         BundleError: the base cannot be used.
     """
+    order_part.check(order)
     bundle = Bundle.load(base)
     gathered = gather(logs, rule, read_labels(labels))
     say(_summary(gathered))
@@ -78,6 +82,15 @@ def build(
     once = gathered.labelled.only(choosing.distinct(gathered.labelled))
     settings = training.Settings(false_alarms=false_alarms)
     trained = training.train(once, settings, seed)
+    part, ordered, said = order_part.choose(
+        export.part(trained),
+        gathered.labelled,
+        order,
+        known=gathered.vocabulary.known,
+        false_alarms=false_alarms,
+        seed=seed,
+    )
+    say(said)
     record: dict[str, Any] = {
         "labelled_sequences": len(gathered.labelled),
         "anomalous": bad,
@@ -85,9 +98,10 @@ def build(
         "distinct": len(once),
         "false_alarms": false_alarms,
         "seed": seed,
+        **ordered,
         **gathered.counts,
     }
-    data = pack(gathered.vocabulary, export.part(trained), rule, record)
+    data = pack(gathered.vocabulary, part, rule, record)
     add_part(bundle, data, out)
     say(f"{out}: part {PART!r} of {len(data):,} bytes")
     return record
