@@ -31,9 +31,9 @@ from logagent_build.sequences.duplicates import key
 
 __all__ = ["Learnt", "Order", "learn", "mine", "swapped"]
 
-COPIES: Final = 20
+COPIES: Final = 100
 """Times that equal sequences count at most: each is a session of its own, but those of one burst
-are not independent. 20 make the least support, as one kind of job may be all there is."""
+are not independent. As many as `LEAST_NORMAL`, as one kind of job may be all there is."""
 SUPPORT: Final = 20  # normal sequences with both events: 3 / 20, a weak invariant, weighs little
 TOLERATED: Final = 0.002  # share of them out of order: labels are wrong once in a while
 HELD: Final = 0.95  # least share in order: the rest is exchanged within the margin
