@@ -3,7 +3,7 @@
 Holds: `Order`, invariants of pairs of events as Synoptic and CSight mine them ("a is always before
 b"), read from a bundle's part. There are three kinds (`KINDS`): the first a comes before the first
 b, the last a before the last b, every a before any b. A pair that a sequence has in the other order
-by at least ``margin`` places violates its invariant; nothing is said of a pair it does not have
+by at least its margin of places violates its invariant; nothing is said of a pair it does not have
 both of. So a sequence is never out of order for what it lacks or has too often: that is what the
 voters on counts see.
 
@@ -33,7 +33,7 @@ __all__ = ["KINDS", "MOST_INVARIANTS", "Order", "weight"]
 
 KINDS: Final = ("first before first", "last before last", "all before any")
 MOST_INVARIANTS: Final = 4_096
-"""Of a voter: five numbers each, 20,480 parameters; two gathers of 4,096 are some 30 µs."""
+"""Of a voter: six numbers each, 24,576 parameters; two gathers of 4,096 are some 30 µs."""
 MOST_TOLD: Final = 3  # misplaced events: beyond that nobody reads on
 _MOST_SEQUENCES: Final = 2**31 - 1
 
@@ -81,9 +81,10 @@ class Order:
             raise ValueError("order: counts of sequences do not fit together")
         self.cut = number(part, "cut", 0, 1)
         """Votes "anomalous" if the score is greater."""
-        self.margin = whole(part, "margin", 1, 1000)
-        """Places by which two events must have changed sides."""
-        self.parameters = 5 * several
+        self._margin = array(part, "margin", "|u1", (several,)).astype(np.int32)
+        if int(self._margin.min()) < 1:
+            raise ValueError("order: a margin is 0")
+        self.parameters = 6 * several
         self._width = width
         # First places stand before last places: which of them an invariant asks for is an index.
         self._ask_a = self._a + np.where(kind > 0, width, 0)
@@ -99,7 +100,7 @@ class Order:
         places = self._places(events)
         b = places[self._ask_b]
         # Of an event that is not there the place is -1: never late enough as a, left out as b.
-        return np.flatnonzero((places[self._ask_a] - b >= self.margin) & (b >= 0))
+        return np.flatnonzero((places[self._ask_a] - b >= self._margin) & (b >= 0))
 
     def score(self, violated: Indices) -> float:
         """Return evidence / (1 + evidence): in [0, 1), 0 if nothing is violated."""

@@ -4,9 +4,9 @@ Invariants of pairs of events, as Synoptic (Beschastnikh et al. 2011) and CSight
 from logs of concurrent systems; `logagent.sequences.order` says what they are and judges by them.
 Only normal sequences are looked at: no anomalous example is needed.
 
-Where normal sequences have neighbours in either order, they are interleaved (several threads, or
-machines whose lines a log mixes), and an exchange within a few places says nothing: then two events
-must have changed sides by `MARGIN` places. The cut is set on normal sequences that the invariants
+An event whose neighbours come on either side of it is interleaved (several threads, or machines
+whose lines a log mixes), and an exchange within a few places says nothing: it must have changed
+sides by `MARGIN` places. The cut is set on normal sequences that the invariants
 were mined without (cross-fitting): at most a share of them lies above. Whether the voter is worth
 having is asked of the same ones with two blocks of events exchanged, a *simulation*.
 
@@ -37,8 +37,8 @@ are not independent. As many as `LEAST_NORMAL`, as one kind of job may be all th
 SUPPORT: Final = 20  # normal sequences with both events: 3 / 20, a weak invariant, weighs little
 TOLERATED: Final = 0.002  # share of them out of order: labels are wrong once in a while
 HELD: Final = 0.95  # least share in order: the rest is exchanged within the margin
-MARGIN: Final = 5  # [places] where neighbours come in either order
-INTERLEAVED: Final = 0.05  # share of neighbours seen the other way round from which that is so
+MARGIN: Final = 5  # [places] of an interleaved event
+INTERLEAVED: Final = 0.05  # share of its neighbours seen on the other side, too, that makes it one
 FOLDS: Final = 5
 LEAST_NORMAL: Final = 100  # sequences, copies counted: fewer say too little of false alarms
 SHARE: Final = 0.1
@@ -66,9 +66,10 @@ class Order:
     """Normal sequences that have the two in order: (n,)."""
     of: Counts
     """Normal sequences that have both: (n,)."""
+    margin: Counts
+    """Places by which the two must have changed sides to be out of order: (n,)."""
     normal: int
     """Normal sequences, copies counted up to `COPIES`."""
-    margin: int
     cut: float = 0.0
     """Evidence / (1 + evidence), in [0, 1)."""
 
@@ -84,8 +85,8 @@ class Order:
             "kind": packed(self.kind.astype("|u1")),
             "held": packed(self.held.astype("<u4")),
             "of": packed(self.of.astype("<u4")),
+            "margin": packed(self.margin.astype("|u1")),
             "normal": self.normal,
-            "margin": self.margin,
             "cut": self.cut,
         }
 
@@ -131,8 +132,8 @@ def learn(
     if int(times.sum()) < LEAST_NORMAL:
         return Learnt(None, f"fewer than {LEAST_NORMAL} normal sequences")
     events = width if known is None else known
-    margin = MARGIN if _interleaved(distinct, times, width) >= INTERLEAVED else 1
-    made = mine(distinct, times, events, margin)
+    margins = _margins(distinct, times, width)
+    made = mine(distinct, times, events, margins)
     if not len(made):
         return Learnt(None, "no two events have an order in normal sequences")
     random = np.random.default_rng([seed, 6])
@@ -141,7 +142,7 @@ def learn(
     plain, moved = np.zeros(len(distinct)), np.zeros(len(distinct))
     for part in range(min(FOLDS, len(distinct)) if len(distinct) > 1 else 0):
         inside = np.flatnonzero(fold != part)
-        held_out = mine([distinct[at] for at in inside], times[inside], events, margin)
+        held_out = mine([distinct[at] for at in inside], times[inside], events, margins)
         if not len(held_out):
             continue  # what is left stands at 0: nothing is flagged, nothing is found
         voter = held_out.voter(width)
@@ -154,22 +155,24 @@ def learn(
         moved[0] = voter.score(voter.violated(changed[0]))
     flagged, found = float((plain > cut).mean()), float((moved > cut).mean())
     said = (
-        f"{len(made):,} invariants, margin {margin}; of {len(distinct):,} distinct held-out normal "
-        f"sequences {flagged:.2%} flagged, with two blocks exchanged (simulation) {found:.1%}"
+        f"{len(made):,} invariants, {int((made.margin == 1).sum()):,} without a margin; of "
+        f"{len(distinct):,} distinct held-out normal sequences {flagged:.2%} flagged, with two "
+        f"blocks exchanged (simulation) {found:.1%}"
     )
     if found < LEAST_FOUND and not forced:
         return Learnt(None, said, flagged, found)
     return Learnt(replace(made, cut=cut), said, flagged, found)
 
 
-def mine(sequences: Sequence[Events], times: Counts, events: int, margin: int) -> Order:
+def mine(sequences: Sequence[Events], times: Counts, events: int, margins: Counts) -> Order:
     """Return the invariants of normal sequences, those of most support first.
 
     Args:
         sequences: distinct ones.
         times: how often each counts, (n,).
         events: those below are looked at.
-        margin: places by which two events must have changed sides to be out of order.
+        margins: of each event the places by which it must have changed sides to be out of order,
+            (at least `events`,); of two events the greater one counts.
     """
     common = _common(sequences, times, events)
     rank = np.full(max((int(each.max(initial=0)) for each in sequences), default=0) + 1, -1)
@@ -177,6 +180,7 @@ def mine(sequences: Sequence[Events], times: Counts, events: int, margin: int) -
     shape = len(agent.KINDS), len(common), len(common)
     held, broken = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     of = np.zeros(shape[1:], np.int64)
+    margin = np.maximum(margins[common][:, None], margins[common][None, :])
     for sequence, often in zip(sequences, times.tolist(), strict=True):
         numbers = rank[sequence]
         places = np.flatnonzero(numbers >= 0)
@@ -188,14 +192,14 @@ def mine(sequences: Sequence[Events], times: Counts, events: int, margin: int) -
         for at, (ends, begins) in enumerate(((first, first), (last, last), (last, first))):
             apart = begins[None, :] - ends[:, None]
             held[at][grid] += often * (apart > 0)
-            broken[at][grid] += often * (apart <= -margin)
+            broken[at][grid] += often * (apart <= -margin[grid])
     good = (held >= np.maximum(SUPPORT, HELD * of)) & (broken <= TOLERATED * of)
     good[:2] &= ~good[2]  # every a before any b: it says both
     kind, a, b = np.nonzero(good)
     order = np.lexsort((b, a, kind, -of[a, b]))[: agent.MOST_INVARIANTS]
     kind, a, b = kind[order], a[order], b[order]
     total = max(int(times.sum()), 4)
-    return Order(common[a], common[b], kind, held[kind, a, b], of[a, b], total, margin)
+    return Order(common[a], common[b], kind, held[kind, a, b], of[a, b], margin[a, b], total)
 
 
 def swapped(events: Events, random: np.random.Generator) -> Events:
@@ -232,18 +236,20 @@ def _common(sequences: Sequence[Events], times: Counts, events: int) -> Counts:
     return np.array(sorted(kept[:MOST_EVENTS]), np.int64)
 
 
-def _interleaved(sequences: Sequence[Events], times: Counts, width: int) -> float:
-    """Return the share of neighbours, two events, that come the other way round, too: 0 to 1."""
+def _margins(sequences: Sequence[Events], times: Counts, width: int) -> Counts:
+    """Return the margin of each event: `MARGIN` if its neighbours come on either side: (width,)."""
     seen: Counter[int] = Counter()
     for each, often in zip(sequences, times.tolist(), strict=True):
         pairs = each[:-1].astype(np.int64) * width + each[1:]
         for pair in pairs[each[:-1] != each[1:]].tolist():
             seen[pair] += often
-    total = sum(seen.values())
-    both = sum(
-        min(often, seen[pair % width * width + pair // width]) for pair, often in seen.items()
-    )
-    return both / total if total else 0.0
+    both, total = np.zeros(width), np.zeros(width)
+    for pair, often in seen.items():
+        one, other = divmod(pair, width)
+        for event in (one, other):
+            both[event] += min(often, seen.get(other * width + one, 0))
+            total[event] += often
+    return np.where(both >= INTERLEAVED * np.maximum(total, 1), MARGIN, 1)
 
 
 def _cut(scores: npt.NDArray[np.float64], share: float) -> float:

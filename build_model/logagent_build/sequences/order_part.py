@@ -18,7 +18,7 @@ from logagent_build.sequences.order import Learnt, Order, learn
 __all__ = ["MODES", "check", "choose", "with_order"]
 
 MODES: Final = ("auto", "on", "off")
-_EACH: Final = 5  # parameters of an invariant
+_EACH: Final = 6  # parameters of an invariant
 
 
 def check(mode: str) -> None:
@@ -93,6 +93,6 @@ def with_order(part: dict[str, Any], order: Order) -> dict[str, Any] | None:
     if room < 1:
         return None
     if room < len(order):
-        names = ("a", "b", "kind", "held", "of")
+        names = ("a", "b", "kind", "held", "of", "margin")
         order = replace(order, **{name: getattr(order, name)[:room] for name in names})
     return part | {"order": order.part()}

@@ -31,7 +31,7 @@ FIRST, LAST, ALL = range(3)
 WIDTH = 7
 
 
-def order(*pairs: tuple[int, int, int], **changes: Any) -> dict[str, Any]:
+def order(*pairs: tuple[int, int, int], margin: int = 1, **changes: Any) -> dict[str, Any]:
     """Return the map of invariants (a, b, kind), each held by 99 of 100 of 100 sequences."""
     a, b, kind = np.array(pairs).reshape(-1, 3).T
     many = np.full(len(pairs), 100)
@@ -42,7 +42,7 @@ def order(*pairs: tuple[int, int, int], **changes: Any) -> dict[str, Any]:
         "held": packed((many - 1).astype("<u4")),
         "of": packed(many.astype("<u4")),
         "normal": 100,
-        "margin": 1,
+        "margin": packed(np.full(len(pairs), margin, "|u1")),
         "cut": 0.0,
     } | changes
 
@@ -134,7 +134,7 @@ def test_a_part_without_order_is_free_of_it_and_one_with_it_is_not() -> None:
     assert ensemble(None).order_free
     with_order = ensemble(order((BEGIN, END, ALL), (BEGIN, END, FIRST)))
     assert not with_order.order_free
-    assert ensemble(None).parameters + 10 == with_order.parameters
+    assert ensemble(None).parameters + 12 == with_order.parameters
 
 
 def test_the_misplaced_event_is_told_with_the_one_it_should_have_followed() -> None:
@@ -245,7 +245,7 @@ def test_a_damaged_order_is_refused(changes: dict[str, Any]) -> None:
 
 def test_too_many_or_no_invariants_are_refused() -> None:
     none = order((BEGIN, END, ALL))
-    for name in ("a", "b", "kind", "held", "of"):
+    for name in ("a", "b", "kind", "held", "of", "margin"):
         none[name] = [none[name][0], [0], b""]
     for held in (none, order(*[(0, 1, ALL)] * 4097)):
         with pytest.raises(BundleError, match="invariants, not 1 to"):
