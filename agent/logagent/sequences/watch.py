@@ -5,7 +5,8 @@ they are remembered (FlexLog §3.2: the cache's key is the sequence itself). Whe
 events and leaves their order aside, sequences of equal events share a verdict if that is "normal";
 of an anomalous one it is also said where its events are. Where it looks at order besides
 (`OrderJudge`), what it says of counts is shared so, and only the order is looked at for each order
-there is. Memory: the sequencer's, and two caches of fixed capacity.
+there is. The order of what begins or ends anywhere (a window, a session that was cut short) is not
+looked at. Memory: the sequencer's, and two caches of fixed capacity.
 """
 
 from __future__ import annotations
@@ -104,9 +105,9 @@ class Watch:
             self.judged += 1
             # Python seeds its hash of bytes at random: nobody makes two the same on purpose.
             exactly = hash(episode.events.tobytes())
-            if self._in_order is not None:
+            if self._in_order is not None and _whole(episode):
                 verdict = self._of_both(self._in_order, exactly, episode.events)
-            elif not self._order_free:
+            elif self._in_order is None and not self._order_free:
                 verdict = self._verdict(exactly, episode.events)
             else:
                 verdict = self._in_any_order(exactly, episode.events)
@@ -163,3 +164,8 @@ class Watch:
             "unjudged_lines": counters.unjudged_lines,
             "ended": dict(counters.ended),
         }
+
+
+def _whole(episode: Episode) -> bool:
+    """Tell whether an order means something: of a session that was not cut short."""
+    return bool(episode.session) and episode.ended in ("end", "idle")

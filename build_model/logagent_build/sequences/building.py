@@ -87,6 +87,7 @@ def build(
         gathered.labelled,
         order,
         known=gathered.vocabulary.known,
+        sessions=rule.key is not None,
         false_alarms=false_alarms,
         seed=seed,
     )

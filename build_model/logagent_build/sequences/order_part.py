@@ -38,6 +38,7 @@ def choose(
     *,
     known: int,
     false_alarms: float,
+    sessions: bool = True,
     seed: int = 0,
 ) -> tuple[dict[str, Any], dict[str, Any], str]:
     """Add an order voter to a part, or do not.
@@ -48,6 +49,8 @@ def choose(
         mode: ``auto`` (kept if it finds exchanged blocks in held-out normal sequences within the
             false alarms), ``on`` (kept even if it finds few), ``off``.
         known: events below are known.
+        sessions: whether these are sessions; windows begin and end anywhere, and the agent does
+            not look at their order.
         false_alarms: share of distinct normal sequences that the ensemble may flag.
         seed: of everything random.
 
@@ -60,6 +63,10 @@ def choose(
     check(mode)
     if mode == "off":
         return part, {"order": "off"}, "order: off"
+    if not sessions:
+        if mode == "on":
+            raise ValueError("--order on: only sessions have an order, windows begin anywhere")
+        return part, {"order": "off"}, "order: off: windows begin anywhere"
     normal = [data.events[at] for at in np.flatnonzero(~data.anomalous).tolist()]
     learnt = learn(
         normal,
@@ -73,7 +80,7 @@ def choose(
     if learnt.order is not None and made is None:
         learnt = Learnt(None, "no parameters are left for it")
     if made is None and mode == "on":
-        raise ValueError(f"order: {learnt.why}; without a voter of order: --order off")
+        raise ValueError(f"--order on: {learnt.why}")
     record: dict[str, Any] = {
         "order": "voter" if made is not None else "left out",
         "order_why": learnt.why,

@@ -21,6 +21,7 @@ from logagent.sequences.finding_records import (
 )
 from logagent.sequences.order import Order
 from logagent.sequences.part import SequenceModel
+from logagent.sequences.rules import Rule
 from logagent.sequences.watch import Finding, Watch
 from logagent.times import TimeParser
 
@@ -203,6 +204,20 @@ def test_counts_are_judged_once_for_all_orders_and_each_order_once() -> None:
     assert [[0, 1, 2]] == asked["counted"]
     assert [[0, 1, 2], [2, 1, 0], [1, 0, 2]] == asked["ordered"]
     assert {b"j1"} < {each.episode.session for each in found}
+
+
+def test_what_begins_or_ends_anywhere_has_no_order() -> None:
+    """A window, and a session that had to make room: the same lines as of one that is found."""
+    model = ensemble(order((BEGIN, END, ALL)))
+    lines = [line(1, "end"), line(1, "begin")]
+    windows = Watch(sequencer(Rule(window_lines=2)), model)
+    assert [] == [*windows.see("a.log", b"finger-8", block(*lines)), *windows.close()]
+    crowded = Watch(sequencer(max_sessions=1), model)
+    others = [line(2, "begin"), line(2, "end")]
+    assert [] == [*crowded.see("a.log", b"finger-8", block(*lines, *others)), *crowded.close()]
+    assert (1, 1) == (windows.judged, crowded.counts()["evicted"])
+    alone = Watch(sequencer(), model)
+    assert 1 == len([*alone.see("a.log", b"finger-8", block(*lines)), *alone.close()])
 
 
 @given(st.lists(st.lists(st.sampled_from(["begin", "work", "end"]), max_size=5), max_size=12))

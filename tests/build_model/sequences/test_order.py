@@ -162,6 +162,15 @@ def test_a_part_has_no_more_parameters_than_an_agent_reads(
     assert order_part.with_order(part, learnt.order) is None
 
 
+def test_windows_have_no_order() -> None:
+    data = sequences()
+    given_part: dict[str, object] = {}
+    made = order_part.choose(given_part, data, "auto", known=7, false_alarms=0.01, sessions=False)
+    assert (given_part, "off") == (made[0], made[1]["order"])
+    with pytest.raises(ValueError, match="only sessions"):
+        order_part.choose(given_part, data, "on", known=7, false_alarms=0.01, sessions=False)
+
+
 # From log lines to a finding.
 
 GOOD = ("login", "open", "write", "commit", "close")
