@@ -47,7 +47,10 @@ SynHDFS-U, at 0.1 it found nearly as much (seeds 101 and 102)."""
 LEAST_FOUND: Final = 0.1  # of held-out sequences with two blocks exchanged, for a voter to be kept
 MOST_SEQUENCES: Final = 20_000  # distinct ones looked at
 MOST_EVENTS: Final = 512  # of the vocabulary, those in most sequences: tables have their square
-SLACK: Final = 0.05  # evidence above that of held-out ones: weights differ in the last digits
+SLACK: Final = 1.0
+"""Evidence demanded above what held-out normal sequences break, if they break anything: one
+invariant more. On HDFS none of eight times 5,000 normal sessions was flagged so, without it 0 to 2
+of each (seeds 101 to 108)."""
 
 Counts = npt.NDArray[np.int64]
 
