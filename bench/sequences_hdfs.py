@@ -63,6 +63,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "bench" / "work" / "hdfs")
     parser.add_argument("--share", type=float, default=0.5, help="of the sessions for training")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--order", default="auto", help="as of `logagent-build sequences`")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -74,6 +75,7 @@ def main() -> None:
         "logagent_build",
         *("sequences", options.work / "train.log", "--session-key", KEY),
         *("--labels", options.work / "labels.tsv", "-o", bundle, "--base", BASE),
+        *("--order", options.order),
     )
     trained = time.perf_counter() - started
     scanned = run(
@@ -92,6 +94,7 @@ def main() -> None:
         "what": "sessions of HDFS from raw lines, logagent scan --sequences",
         "share_trained": options.share,
         "seed": options.seed,
+        "order": options.order,
         "train_sessions": len(split["train"]),
         "train_anomalous": sum(split["train"].values()),
         "test_sessions": len(split["test"]),
@@ -107,8 +110,16 @@ def main() -> None:
         "sequences": stats["sequences"],
     }
     from logagent.bundle import Bundle
+    from logagent.sequences.part import SequenceModel
 
-    figures["part_bytes"] = Bundle.load(bundle).sizes()["sequences"]
+    loaded = Bundle.load(bundle)
+    figures["part_bytes"] = loaded.sizes()["sequences"]
+    figures["order_why"] = SequenceModel.of(loaded).record.get("order_why")
+    figures["by_order_alone"] = sum(
+        record["carried"][:1] != [] and record["carried"][0]["what"] == "out of order"
+        for record in records
+        if record.get("kind") == "sequence"
+    )
     print(json.dumps(figures, indent=1))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")

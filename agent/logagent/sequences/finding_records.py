@@ -84,8 +84,10 @@ def finding_lines(
     head = f"{number:>3}  {score}  {style.paint(f'×{count:,}', '1')}  "
     lines = [head + printable(f"{what}  {where}  {episode.count:,} line{plural}", room)]
     for each in finding.judged.carried[:MOST_CARRIED]:
-        text = f"{each.kind}: {_template(each, reader)}"
+        text = f"{each.kind}: {_template(each.event, reader)}"
         lines.append(" " * 6 + style.paint(printable(text, room), "36"))
+        if each.before >= 0:  # a line of its own: two templates fit no terminal
+            lines.append(" " * 6 + style.paint(printable(_normally(each, reader), room), "36"))
     lines.append(" " * 6 + printable(f"first: {printable(episode.first.text, room)}", room))
     if episode.count > 1:
         lines.append(" " * 6 + printable(f"last:  {printable(episode.last.text, room)}", room))
@@ -98,10 +100,11 @@ def finding_text(finding: Finding, reader: EventReader) -> str:
     """Return an anomalous sequence in one line for people."""
     episode = finding.episode
     what = f"session {printable(episode.session, 80)}" if episode.session else "window"
-    said = [
-        f"{each.kind}: {printable(_template(each, reader), 120)}"
-        for each in finding.judged.carried[:2]
-    ]
+    said = []
+    for each in finding.judged.carried[:2]:
+        said.append(f"{each.kind}: {printable(_template(each.event, reader), 120)}")
+        if each.before >= 0:
+            said[-1] += f" {printable(_normally(each, reader), 180)}"
     about = "; ".join(said) or printable(episode.last.text, 160)
     return f"{printable(episode.first.source, 200)}: {what}, {episode.count} lines: {about}"
 
@@ -118,9 +121,12 @@ def signature(finding: Finding) -> tuple[tuple[str | int, ...], ...]:
 def _carried(each: Carried, reader: EventReader) -> dict[str, Any]:
     said: dict[str, Any] = {
         "what": each.kind,
-        "template": _template(each, reader),
+        "template": _template(each.event, reader),
         "weight": round(float(each.weight), 2),
     }
+    if each.before >= 0:
+        said["before"] = _template(each.before, reader)
+        said["normally_after"], said["normal_sequences"] = each.held, each.of
     if each.event >= reader.vocabulary.known:
         said["unknown"] = True
     if len(each.positions):
@@ -128,8 +134,13 @@ def _carried(each: Carried, reader: EventReader) -> dict[str, Any]:
     return said
 
 
-def _template(each: Carried, reader: EventReader) -> str:
-    return printable(reader.text(each.event), _TEMPLATE_CHARS) or UNKNOWN
+def _normally(each: Carried, reader: EventReader) -> str:
+    held = f"{each.held:,} of {each.of:,}"
+    return f"before, in {held} normal ones after: {_template(each.before, reader)}"
+
+
+def _template(event: int, reader: EventReader) -> str:
+    return printable(reader.text(event), _TEMPLATE_CHARS) or UNKNOWN
 
 
 def _place(sighting: Sighting, times: TimeParser, prefix: str) -> dict[str, Any]:

@@ -87,6 +87,14 @@ def sequences(
             min=0.0, max=0.5, metavar="SHARE", help="Of distinct normal sessions: may be flagged."
         ),
     ] = 0.01,
+    order: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|on|off",
+            help="A voter for the order of events, learnt from normal sessions; auto: if it finds "
+            "something without false alarms.",
+        ),
+    ] = "auto",
     seed: SeedOption = 0,
 ) -> None:
     """Train on labelled sessions of log lines: a bundle for `logagent scan --sequences`.
@@ -114,5 +122,6 @@ def sequences(
             votes=votes,
             seed=seed,
             false_alarms=false_alarms,
+            order=order,
             say=say,
         )

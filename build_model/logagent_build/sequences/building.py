@@ -14,6 +14,7 @@ from logagent.bundle import Bundle, write_bundle
 from logagent.sequences.part import PART, pack
 from logagent.sequences.rules import Rule, session_key
 
+from logagent_build.sequences import order_part
 from logagent_build.sequences.data import Sequences
 from logagent_build.sequences.lines import labelled, read_labels, read_sessions
 
@@ -56,6 +57,7 @@ def build(
     votes: Path | None = None,
     seed: int = 0,
     false_alarms: float = FALSE_ALARMS,
+    order: str = "auto",
     say: Callable[[str], None] = lambda _text: None,
 ) -> dict[str, Any]:
     """Train on the sessions of some logs, and write a bundle with the part; return its record.
@@ -70,6 +72,7 @@ def build(
             be chosen ones (`vote --most`), so where the model cuts is told by all sessions.
         seed: of everything random.
         false_alarms: share of distinct normal sequences of the training that may be flagged.
+        order: whether there is a voter of order: one of `order_part.MODES`.
         say: told what is done.
 
     Raises:
@@ -77,6 +80,7 @@ def build(
         ValueError: the logs or labels cannot be used.
         BundleError: the base cannot be used.
     """
+    order_part.check(order)
     bundle = Bundle.load(base)
     sessions = read_sessions(logs, rule)
     known = read_labels(labels) if labels else {}
@@ -102,6 +106,16 @@ def build(
     if voted is not None:
         settings = training.Settings(false_alarms=false_alarms, clearly=_CLEARLY)
     trained = training.train(once, settings, seed, voted.rest if voted else None)
+    part, ordered, said = order_part.choose(
+        export.part(trained),
+        data,
+        order,
+        known=sessions.vocabulary.known,
+        sessions=rule.key is not None,
+        false_alarms=false_alarms,
+        seed=seed,
+    )
+    say(said)
     record: dict[str, Any] = {
         "labelled_sequences": len(data),
         "anomalous": bad,
@@ -109,9 +123,10 @@ def build(
         "distinct": len(once),
         "false_alarms": false_alarms,
         "seed": seed,
+        **ordered,
         **counts,
     }
-    packed = pack(sessions.vocabulary, export.part(trained), rule, record)
+    packed = pack(sessions.vocabulary, part, rule, record)
     add_part(bundle, packed, out)
     say(f"{out}: part {PART!r} of {len(packed):,} bytes")
     return record
