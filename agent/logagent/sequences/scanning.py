@@ -96,6 +96,8 @@ class ScanSequences:
         options: SequenceOptions,
         say: Callable[[str], None] | None,
         style: Style,
+        *,
+        keep: bool = False,
     ) -> None:
         """Read the model.
 
@@ -104,6 +106,7 @@ class ScanSequences:
             options: how lines make sequences.
             say: prints one record as it comes; None: people read at the end (`lines`).
             style: how that is printed.
+            keep: whether entries are kept though records are printed: for a page.
 
         Raises:
             LogagentError: the bundle has no such part, or the options make no rule.
@@ -113,13 +116,15 @@ class ScanSequences:
         rule = chosen_rule(model.rule, options)
         sequencer = Sequencer(reader, [rule], max_sessions=options.max_sessions)
         self.watch = Watch(sequencer, model.ensemble)
-        self._reader = reader
+        self.reader = reader
         self._say = say
+        self._keep = keep or say is None
         self._style = style
         self._times = TimeParser()
         self._source: str | None = None
         self._entries: dict[tuple[tuple[str, int], ...], _Entry] = {}
-        self._let_go = 0
+        self.let_go = 0
+        """Entries that found no room."""
 
     def see(self, step: Step, _scan: Scan) -> None:
         """Take in one judged block."""
@@ -133,17 +138,22 @@ class ScanSequences:
         """Judge what is still open: every source is over."""
         self._take(self.watch.close())
 
+    def kinds(self) -> list[tuple[Finding, int]]:
+        """Return the entries: the one with the highest score, and how many; by score."""
+        ranked = sorted(self._entries.values(), key=lambda each: -each.finding.judged.score)
+        return [(each.finding, each.count) for each in ranked]
+
     def lines(self, top: int | None) -> list[str]:
         """Return what a person sees: entries, the highest scores first, and a line of totals."""
-        ranked = sorted(self._entries.values(), key=lambda each: -each.finding.judged.score)
+        ranked = self.kinds()
         shown = ranked[:top]
         lines = []
-        for number, entry in enumerate(shown, 1):
-            lines += finding_lines(number, entry.finding, entry.count, self._reader, self._style)
+        for number, (finding, count) in enumerate(shown, 1):
+            lines += finding_lines(number, finding, count, self.reader, self._style)
         if len(ranked) > len(shown):
             lines.append(f"… and {len(ranked) - len(shown):,} more kinds of sequences (--top)")
-        if self._let_go:
-            lines.append(f"{self._let_go:,} lowest-scored kinds of sequences not kept")
+        if self.let_go:
+            lines.append(f"{self.let_go:,} lowest-scored kinds of sequences not kept")
         watch, counters = self.watch, self.watch.sequencer.counters
         total = f"{_of(watch.judged, 'sequence')}, {watch.anomalous:,} anomalous"
         if counters.evicted:  # what came of them later was judged as a sequence of its own
@@ -161,7 +171,8 @@ class ScanSequences:
     def _take(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
             if self._say is not None:
-                self._say(dumps(finding_record(finding, self._reader, self._times)))
+                self._say(dumps(finding_record(finding, self.reader, self._times)))
+            if not self._keep:
                 continue
             kind = signature(finding)
             entry = self._entries.get(kind)
@@ -177,7 +188,7 @@ class ScanSequences:
     def _shrink(self) -> None:
         ranked = sorted(self._entries.items(), key=lambda each: -each[1].finding.judged.score)
         self._entries = dict(ranked[: _MOST_ENTRIES // 2])
-        self._let_go += len(ranked) - len(self._entries)
+        self.let_go += len(ranked) - len(self._entries)
 
 
 def _of(count: int, what: str) -> str:
