@@ -68,13 +68,9 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
             f"told, {groups.get('held', 0):,} held back for the digest{hidden}"
         )
     if sequences := get("sequences", None):
-        early = sequences.get("evicted", 0)
-        yield (
-            f"sequences {sequences.get('open', 0):,} open, {sequences.get('judged', 0):,} judged, "
-            f"{sequences.get('anomalous', 0):,} anomalous"
-            + (f", {early:,} ended early for want of room" if early else "")
-            + f"; {sequences.get('kinds_held_back', 0):,} kinds held back"
-        )
+        yield f"sequences {_sequences(sequences)}"
+    elif get("sequences_enabled"):
+        yield "sequences NOT JUDGED, see problems"
     waiting = [each for each in known if each.get("state") == "held" or each.get("since_told")]
     for group in waiting[:_GROUPS]:
         yield (
@@ -99,6 +95,20 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
         yield f"problem   {kind}: {count:,}"
     for problem in get("recent_problems", [])[-5:]:
         yield f"          {problem['time']} {problem['kind']}: {problem['message']}"
+
+
+def _sequences(counts: dict[str, Any]) -> str:
+    get = counts.get
+    held, lines = get("kinds_held_back", 0), get("lines", 0)
+    text = f"{get('open', 0):,} open, {get('judged', 0):,} judged, "
+    text += f"{get('anomalous', 0):,} anomalous"
+    if early := get("evicted", 0):
+        text += f", {early:,} ended early for want of room"
+    text += f"; {get('told', 0):,} alerts, {held:,} kind{'' if held == 1 else 's'} held back"
+    for key, said in (("no_key", "in no session"), ("unknown_lines", "unlike the training")):
+        if 2 * get(key, 0) > lines:
+            text += f"; {get(key, 0) / lines:.0%} of lines {said}"
+    return text
 
 
 def _source(row: dict[str, Any]) -> str:

@@ -33,6 +33,7 @@ from logagent.sequences.rules import Rule, configured
 from logagent.sequences.sequencer import AT_ONCE, Sequencer
 from logagent.sequences.watch import Finding, Watch
 from logagent.service.own_lines import OWN_NAME, OwnLines
+from logagent.service.sequence_counters import grown
 from logagent.sinks import Alert
 from logagent.times import TimeParser
 
@@ -161,6 +162,9 @@ class SequenceAlerts:
         self._told: deque[float] = deque(maxlen=self._per_day)
         self._waiting: deque[Alert] = deque()
         self._forgotten = 0
+        self._told_count = 0
+        self.before: dict[str, Any] = {}
+        """Counters of what judged before a reload; `counts` goes on from them."""
 
     def see(self, batch: Batch) -> None:
         """Take in an accepted batch."""
@@ -233,6 +237,7 @@ class SequenceAlerts:
         if len(self._told) == self._per_day and 0 <= now - self._told[0] < _DAY_SECONDS:
             return
         self._told.append(now)
+        self._told_count += 1
         self._waiting.append(kind.latest)
         kind.latest, kind.told_at, kind.told_count = None, now, kind.count
 
@@ -252,11 +257,13 @@ class SequenceAlerts:
     def counts(self) -> dict[str, Any]:
         """Return the counters, for the status; JSON-able."""
         held = sum(kind.latest is not None for kind in self._kinds.values())
-        return self.watch.counts() | {
+        counts = self.watch.counts() | {
+            "told": self._told_count,
             "kinds": len(self._kinds),
             "kinds_held_back": held,
             "kinds_forgotten": self._forgotten,
         }
+        return grown(counts, self.before)
 
     def state(self) -> Any:
         """Return what `load` takes: msgpack types, bounded."""
