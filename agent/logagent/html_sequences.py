@@ -33,7 +33,12 @@ _FIRST: Final = 10  # kinds that are there without a click
 _LANES: Final = 8  # lanes of events that carried nothing, beside those that did
 _TEXT_CHARS: Final = 200  # of a template, a line, a session's key
 _KNOWN: Final = ("what", "template", "weight", "unknown", "positions")
-_COLOURS: Final[Mapping[str, str]] = {"missing": "c2", "unexpected": "c1", "repeated": "c4"}
+_COLOURS: Final[Mapping[str, str]] = {
+    "missing": "c2",
+    "unexpected": "c1",
+    "repeated": "c4",
+    "out of order": "c3",
+}
 _OTHER_COLOUR: Final = "c5"
 _WHEREVER: Final = ("unexpected", "repeated")  # all places of such an event carried the verdict
 _ENDED: Final[Mapping[str, str]] = {
@@ -117,9 +122,12 @@ class Sequences:
             ("unknown_lines", "line", "unlike any of the training"),
             ("truncated", "sequence", "too long to be kept whole"),
             ("evicted", "sequence", "ended early for want of room (--max-sessions)"),
+            ("cut", "sequence", "perhaps begun before what was read"),
+            ("unfinished", "sequence", "perhaps not over"),
+            ("taught", "sequence", "more taught to be normal"),
             ("open", "sequence", "not over and not judged"),
         ):
-            if counts[key]:
+            if counts.get(key):
                 parts.append(f"{plural(counts[key], noun)} {text}")
         return f"{'; '.join(parts)}."
 
@@ -197,7 +205,12 @@ class Sequences:
                 "the end. The dashed line is where others were between"
             )
         rows.append(("Length", lines))
-        rows.append(("Ended", text_of(_ENDED.get(episode.ended, episode.ended), _TEXT_CHARS)))
+        ended = text_of(_ENDED.get(episode.ended, episode.ended), _TEXT_CHARS)
+        if record.get("unfinished"):
+            ended += "; perhaps it was not"
+        if record.get("cut"):
+            rows.append(("Begun", "perhaps before what was read"))
+        rows.append(("Ended", ended))
         if episode.rule != "default":
             rows.append(("Rule", text_of(episode.rule, 100)))
         votes = {True: list[str](), False: list[str]()}
@@ -211,13 +224,9 @@ class Sequences:
         if said:
             rows.append(("Votes", "; ".join(said)))
         id_ = html.escape(episode.id)
-        rows.append(
-            (
-                "Id",
-                f'<code>{id_}</code> <button type="button" class="copy quiet needs-script" '
-                f'data-copy="{id_}">Copy</button>',
-            )
-        )
+        rows.append(("Id", _copied(id_)))
+        if "group" in record:
+            rows.append(("Group", _copied(text_of(str(record["group"]), 40))))
         items = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in rows)
         return f'<dl class="facts">{items}</dl>'
 
@@ -225,6 +234,13 @@ class Sequences:
         stamp = clock_of(self._times, sighting.text, self._tz)
         place = f"{where(sighting)}{f', {stamp}' if stamp else ''}"
         return f"{place}<p><code>{text_of(sighting.text.strip(), _TEXT_CHARS)}</code></p>"
+
+
+def _copied(id_: str) -> str:
+    return (
+        f'<code>{id_}</code> <button type="button" class="copy quiet needs-script" '
+        f'data-copy="{id_}">Copy</button>'
+    )
 
 
 def _colour(each: Carried) -> str:

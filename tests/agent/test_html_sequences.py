@@ -118,15 +118,38 @@ def test_what_is_missing_but_not_gone_is_drawn_where_it_is() -> None:
 def test_what_nobody_has_thought_of_yet_is_told_in_the_words_of_the_record(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    each = Carried(cast("Any", "out of order"), 1, 0.9, [1])
-    said = {"what": "out of order", "template": "work", "weight": 0.9, "not_before": "<begin>"}
+    each = Carried(cast("Any", "too late"), 1, 0.9, [1])
+    said = {"what": "too late", "template": "work", "weight": 0.9, "not_before": "<begin>"}
     monkeypatch.setattr(
         "logagent.html_sequences.finding_record", lambda *_: {"carried": [said], "votes": {}}
     )
     text = section(finding([0, 1, 2], [each]))
 
-    assert "out of order</span> <code>work</code> <em>not before</em> <code>&lt;begin&gt;" in text
+    assert "too late</span> <code>work</code> <em>not before</em> <code>&lt;begin&gt;" in text
     assert '<path class="c5" d="M1.1' in text
+
+
+def test_an_event_out_of_order_is_drawn_with_the_one_that_comes_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    each = Carried(cast("Any", "out of order"), 1, 0.9, [0, 2])
+    said = {"what": "out of order", "template": "work", "weight": 0.9, "before": "begin"}
+    said |= {"normally_after": 30, "normal_sequences": 31}
+    record = {"carried": [said], "votes": {}, "cut": True, "unfinished": True, "group": "5f0c"}
+    monkeypatch.setattr("logagent.html_sequences.finding_record", lambda *_: record)
+    text = section(finding([1, 2, 0], [each]), taught=3)
+    lane = re.findall('<svg class="lane.*?</svg>', text)[1]
+
+    assert (
+        "<em>before</em> <code>begin</code> <em>normally after</em> <code>30</code> "
+        "<em>normal sequences</em> <code>31</code>"
+    ) in text
+    assert ("M0.1", "M2.1") == tuple(re.findall(r"M[\d.]+", lane))
+    assert 'class="c3"' in lane
+    assert "<dt>Begun</dt><dd>perhaps before what was read</dd>" in text
+    assert "was over; perhaps it was not" in text
+    assert 'data-copy="5f0c"' in text
+    assert "3 sequences more taught to be normal" in text
 
 
 def test_a_sequence_of_which_no_event_stands_out_shows_its_last_line() -> None:

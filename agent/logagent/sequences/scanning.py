@@ -116,15 +116,14 @@ class ScanSequences:
         rule = chosen_rule(model.rule, options)
         sequencer = Sequencer(reader, [rule], max_sessions=options.max_sessions)
         self.watch = Watch(sequencer, model.ensemble)
-        self.reader = reader
+        self._reader = reader
         self._say = say
         self._keep = keep or say is None
         self._style = style
         self._times = TimeParser()
         self._source: str | None = None
         self._entries: dict[tuple[tuple[str, int], ...], _Entry] = {}
-        self.let_go = 0
-        """Entries that found no room."""
+        self._let_go = 0
 
     def see(self, step: Step, _scan: Scan) -> None:
         """Take in one judged block."""
@@ -138,6 +137,16 @@ class ScanSequences:
         """Judge what is still open: every source is over."""
         self._take(self.watch.close())
 
+    @property
+    def reader(self) -> EventReader:
+        """Tells what events say."""
+        return self._reader
+
+    @property
+    def let_go(self) -> int:
+        """Entries that found no room."""
+        return self._let_go
+
     def kinds(self) -> list[tuple[Finding, int]]:
         """Return the entries: the one with the highest score, and how many; by score."""
         ranked = sorted(self._entries.values(), key=lambda each: -each.finding.judged.score)
@@ -149,11 +158,11 @@ class ScanSequences:
         shown = ranked[:top]
         lines = []
         for number, (finding, count) in enumerate(shown, 1):
-            lines += finding_lines(number, finding, count, self.reader, self._style)
+            lines += finding_lines(number, finding, count, self._reader, self._style)
         if len(ranked) > len(shown):
             lines.append(f"… and {len(ranked) - len(shown):,} more kinds of sequences (--top)")
-        if self.let_go:
-            lines.append(f"{self.let_go:,} lowest-scored kinds of sequences not kept")
+        if self._let_go:
+            lines.append(f"{self._let_go:,} lowest-scored kinds of sequences not kept")
         watch, counters = self.watch, self.watch.sequencer.counters
         total = f"{_of(watch.judged, 'sequence')}, {watch.anomalous:,} anomalous"
         if counters.evicted:  # what came of them later was judged as a sequence of its own
@@ -171,7 +180,7 @@ class ScanSequences:
     def _take(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
             if self._say is not None:
-                self._say(dumps(finding_record(finding, self.reader, self._times)))
+                self._say(dumps(finding_record(finding, self._reader, self._times)))
             if not self._keep:
                 continue
             kind = signature(finding)
@@ -188,7 +197,7 @@ class ScanSequences:
     def _shrink(self) -> None:
         ranked = sorted(self._entries.items(), key=lambda each: -each[1].finding.judged.score)
         self._entries = dict(ranked[: _MOST_ENTRIES // 2])
-        self.let_go += len(ranked) - len(self._entries)
+        self._let_go += len(ranked) - len(self._entries)
 
 
 def _of(count: int, what: str) -> str:
