@@ -12,6 +12,7 @@ sequencer's, and `_KINDS` kinds with their latest record.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -70,6 +71,9 @@ def make_sequences(
     report: Report,
     saved: object,
     own: OwnLines | None = None,
+    *,
+    wall: Callable[[], float] = time.time,
+    steady: Callable[[], float] = time.monotonic,
 ) -> SequenceAlerts:
     """Make what judges sequences, and go on where the last run stopped.
 
@@ -80,6 +84,8 @@ def make_sequences(
         report: hears of what was let go.
         saved: what `SequenceAlerts.state` returned; None at first.
         own: lines to leave out.
+        wall: the time of day [s since 1970].
+        steady: a clock that nobody sets [s].
 
     Raises:
         BundleError: the bundle cannot judge sequences, or a rule does not fit what it was
@@ -96,14 +102,20 @@ def make_sequences(
         ] or [trained]
     except ValueError as error:
         raise BundleError(f"sequences.rules: {error}") from None
-    alerts = SequenceAlerts(model, rules, config, host, identity=bundle.sha256, own=own)
+
+    def made() -> SequenceAlerts:
+        return SequenceAlerts(
+            model, rules, config, host, identity=bundle.sha256, own=own, wall=wall, steady=steady
+        )
+
+    alerts = made()
     if saved is not None:
         try:
             for trouble in alerts.load(saved):
                 report("sequences-let-go", trouble)
         except ValueError as error:  # of another version; the positions beside it are still good
             report("sequences-let-go", f"open sequences were let go: {error}")
-            alerts = SequenceAlerts(model, rules, config, host, identity=bundle.sha256, own=own)
+            alerts = made()
     return alerts
 
 
@@ -143,6 +155,7 @@ class SequenceAlerts:
             steady: a clock that nobody sets [s].
         """
         self._own = own
+        self.rules = rules
         self._reader = EventReader(model.vocabulary)
         sequencer = Sequencer(
             self._reader,
@@ -187,6 +200,23 @@ class SequenceAlerts:
     def close(self) -> None:
         """Judge all that is open: no line will come any more."""
         self._take(self.watch.close())
+
+    def take(self, findings: Iterable[Finding]) -> None:
+        """Queue what may be told by now of anomalous sequences that somebody else made."""
+        self._take(findings)
+
+    def due_at(self) -> float:
+        """Return when one of the kinds that wait may be told [s since 1970]; infinite: none waits.
+
+        `tick` tells it.
+        """
+        waits = (
+            kind.told_at + self._repeat_seconds if kind.told_at else -math.inf
+            for kind in self._kinds.values()
+            if kind.latest is not None
+        )
+        full = len(self._told) == self._per_day
+        return max(min(waits, default=math.inf), self._told[0] + _DAY_SECONDS if full else 0.0)
 
     def next_alert(self) -> Alert | None:
         """Return the alert to be delivered next; `delivered` moves on."""
