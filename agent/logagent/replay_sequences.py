@@ -6,13 +6,14 @@ The same `SequenceAlerts` as in `logagent run` decides, by the times in the logs
 clock: once for each kind, again after `repeat_seconds`, so many a day. A log and its rotated copies
 are one log, as for the agent, the oldest copy first (`in_order`).
 
-A followed log has no end: what a log leaves open ends when its time-out has passed after its last
-line. If that is later than all that was read, the agent would not have told of it yet, and it is
-counted (`unfinished`).
+The agent hears a silence, which ends sessions; here the next line's stamp tells of it, if it is not
+the only one that says so. A followed log has no end: what a log leaves open ends when its time-out
+has passed after its last line. If that is later than all that was read, the agent would not have
+told of it yet, and it is counted (`unfinished`).
 
 Guarantees: memory does not grow with the logs: the sequencer's, and `MOST_FOUND` anomalous
-sequences; more are counted and left out. Times are right to about ten seconds where lines bear
-times.
+sequences; more are counted and left out. Times are right to ten seconds where lines bear times; a
+silence that is as long as the time-out to within an eighth may be taken for shorter or longer.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from logagent.blocks import Block
@@ -28,6 +30,8 @@ from logagent.config import Config
 from logagent.inputs.rotated import age, base_of, packed
 from logagent.paths import STDIN, SourceProblem, expand
 from logagent.replay import Told
+from logagent.sequences.clock import LineTimes
+from logagent.sequences.sequencer import AT_ONCE
 from logagent.sequences.watch import Finding
 from logagent.service.sequencing import make_sequences
 from logagent.times import TimeParser
@@ -37,7 +41,7 @@ __all__ = ["MOST_FOUND", "ReplaySequences", "in_order"]
 MOST_FOUND: Final = 20_000
 """Anomalous sequences kept, 3 kB each."""
 _LOOK_SECONDS: Final = 10.0  # [s] between looks of the agent at what is due
-_LINES: Final = 20  # of a block's end, in which a time stamp is looked for
+_SILENCE_SECONDS: Final = 600.0  # [s] of what passes between two lines, if it is more
 
 
 def in_order(
@@ -93,6 +97,19 @@ def _changed_ns(name: str) -> int:
         return 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Lines without a long silence between them."""
+
+    log: str
+    fingerprint: bytes
+    block: Block
+    stamps: list[float]
+    """Of the lines, those of one tick once."""
+    agreed: bool
+    """Whether two of the last lines say so."""
+
+
 class ReplaySequences:
     """Judges the sequences of logs, then tells of them by their times."""
 
@@ -108,6 +125,7 @@ class ReplaySequences:
             BundleError: the bundle cannot judge sequences, or a rule does not fit it.
         """
         self._now = self._began = 0.0
+        self._silent = 0.0  # [s] in all logs together: what no line's stamp covers
         self.alerts = make_sequences(
             config,
             bundle,
@@ -115,7 +133,7 @@ class ReplaySequences:
             lambda _kind, _text: None,
             None,
             wall=lambda: self._now,
-            steady=lambda: 0.0,  # silence is in the times of the lines
+            steady=lambda: self._silent,
         )
         self.unfinished = 0
         """Anomalous ones that were not over when the last line of all was written."""
@@ -124,7 +142,10 @@ class ReplaySequences:
         self._rules = {rule.name: rule for rule in self.alerts.rules}
         self._found: list[tuple[float, Finding]] = []
         self._times = TimeParser()
+        self._spans = LineTimes(_LOOK_SECONDS)
+        self._last: float | None = None  # time of the log's last line [s]
         self._log: str | None = None
+        self._next: _Part | None = None
 
     def add(self, log: str, fingerprint: bytes, block: Block, fallback: float) -> None:
         """Take in the next lines of a log; its blocks come in order, without others in between.
@@ -137,16 +158,53 @@ class ReplaySequences:
         """
         if log != self._log:
             self._end_log()
-            self._log, self._now = log, fallback
-        last = block.line_count - 1
-        for at in range(last, max(last - _LINES, -1), -1):
-            if (seconds := self._seconds(block.line(at))) is not None:
-                self._now = seconds
-                break
-        for finding in self.alerts.watch.see(log, fingerprint, block):
+            self._log, self._now, self._last = log, fallback, None
+            self._spans = LineTimes(_LOOK_SECONDS)
+        begun, part = 0, list[float]()
+        spans = self._spans.spans(block)
+        for number, (start, stop, stamp, agreed) in enumerate(spans):
+            if part and stamp is not None and abs(stamp - part[-1]) > _SILENCE_SECONDS:
+                self._hold(_Part(log, fingerprint, _cut(block, begun, start), part, agreed))
+                begun, part = start, []
+            if stamp is not None:
+                part.append(stamp)
+            if number + 1 == len(spans):
+                self._hold(_Part(log, fingerprint, _cut(block, begun, stop), part, agreed))
+
+    def _hold(self, part: _Part) -> None:
+        """Take in the lines that were held, now that it is known what time comes after them."""
+        self._see(part.stamps[0] if part.stamps else None)
+        self._next = part
+
+    def _see(self, after: float | None) -> None:
+        part, self._next = self._next, None
+        if part is None:
+            return
+        if part.stamps:
+            self._now = part.stamps[-1]
+            # One odd stamp is no silence: the next one must say so, too.
+            sure = after is None or len(part.stamps) > 1 or part.agreed
+            begun, ended = part.stamps[0], part.stamps[-1]
+            if after is not None and not sure:
+                begun, ended = min(begun, after), min(ended, after)
+            if self._last is not None and begun > self._last:
+                self._pass(begun - self._last)
+            self._last = ended
+        for finding in self.alerts.watch.see(part.log, part.fingerprint, part.block):
             self._keep(finding, over=False)
 
+    def _pass(self, seconds: float) -> None:
+        """Let time pass without a line."""
+        self._silent += seconds
+        watch = self.alerts.watch
+        judged = -AT_ONCE
+        while watch.judged - judged >= AT_ONCE:
+            judged = watch.judged
+            for finding in watch.tick():
+                self._keep(finding, over=False)
+
     def _end_log(self) -> None:
+        self._see(None)
         if self._log is not None:
             for finding in self.alerts.watch.end(self._log):
                 self._keep(finding, over=True)
@@ -235,3 +293,11 @@ class ReplaySequences:
     def _seconds(self, line: bytes) -> float | None:
         stamp = self._times.parse(line)
         return stamp.seconds if stamp is not None and stamp.kind == "epoch" else None
+
+
+def _cut(block: Block, start: int, stop: int) -> Block:
+    if (start, stop) == (0, block.line_count):
+        return block
+    data = b"\n".join(block.some_lines(start, stop))
+    first = block.first_line + start if block.first_line else 0
+    return Block(data, first, block.line_offset(start))

@@ -152,20 +152,20 @@ def test_of_too_many_anomalous_sequences_some_are_left_out_and_counted(
     assert (2, 5) == tuple(replay.counts()[name] for name in ("left_out", "anomalous"))
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_it_tells_what_the_running_agent_tells_to_ten_seconds(model: Path, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "lines_at_once"), [(0, 1), (1, 1), (2, 1), (3, 1), (4, 100)])
+def test_it_tells_what_the_running_agent_tells(model: Path, seed: int, lines_at_once: int) -> None:
     chance = random.Random(seed)
     lines, second = [], 0
     for _ in range(300):
-        second += chance.choice((1, 5, 40, 300, 4000))
+        # Never near the time-out: within a block, stamps are read to an eighth of it only.
+        second += chance.choice((1, 2, 300, 4000))
         what = chance.choice(("begin", "begin", "work", "end", "end", "what is this"))
         lines.append((second, at(chance.randrange(6), what, second)))
-    until = BEGAN + second
     settings = {"repeat_seconds": 4.0 * HOUR, "alerts_per_day": 4}
     replay = made(model, **settings)
-    add(replay, *(text for _, text in lines[:170]))
-    add(replay, *(text for _, text in lines[170:]))
-    replayed = list(replay.run(BEGAN, until))
+    for number in range(0, len(lines), lines_at_once):
+        add(replay, *(text for _, text in lines[number : number + lines_at_once]))
+    replayed = list(replay.run(BEGAN, BEGAN + second))
 
     now = [BEGAN]
     config = Config(sequences=Sequences(enabled=True, **settings))
@@ -186,12 +186,33 @@ def test_it_tells_what_the_running_agent_tells_to_ten_seconds(model: Path, seed:
             take()
         live.see(Batch("a.log", b"finger-8", block(text)))
         take()
-    assert len(told) > 5
-    sessions = [[each[1] for each in said(some)] for some in (told, replayed)]
-    assert sessions[0] == sessions[1][: len(sessions[0])]
-    assert len(sessions[1]) - len(sessions[0]) <= 1  # due in the last ten seconds
+    counts = replay.counts()
+    assert abs(live.watch.anomalous + counts["not_over"] - counts["anomalous"]) <= 1
+    assert abs(len(told) - len(replayed)) <= 1
+    assert len(told) > 10
+    if lines_at_once == 1:
+        sessions = [[each[1] for each in said(some)] for some in (told, replayed)]
+        assert sessions[0] == sessions[1][: len(sessions[0])]
     for one, other in zip(told, replayed, strict=False):
-        assert abs(one.at - other.at) <= 20
+        assert abs(one.at - other.at) <= (20 if lines_at_once == 1 else 100)
+
+
+def test_one_odd_stamp_is_no_silence(model: Path) -> None:
+    replay = made(model)
+    odd = at(2, "end", 40 * DAY)
+    for each in (at(1, "begin", 0), odd, at(1, "end", 40), at(3, "end", 90)):
+        add(replay, each)
+    list(replay.run(BEGAN, BEGAN + 9000))
+    assert (3, 0) == tuple(replay.counts()[name] for name in ("judged", "anomalous"))
+
+
+def test_a_session_after_a_night_without_lines_is_whole(model: Path) -> None:
+    replay = made(model)
+    for second in (0, DAY):
+        add(replay, at(1, "begin", second))
+        add(replay, at(1, "end", second + 30))
+    list(replay.run(BEGAN, BEGAN + 2 * DAY))
+    assert (2, 0) == tuple(replay.counts()[name] for name in ("judged", "anomalous"))
 
 
 # ---- files ----

@@ -7,7 +7,8 @@ the time of its arrival.
 
 A clock only goes forward by what a line says: a late line does not turn it back. Further than
 `reach` in either direction is believed when a second stamp says the same: a board that boots in
-1970, a log appended to an older one, or a night without lines. One odd line moves nothing.
+1970, a log appended to an older one, or a night without lines that nobody waited for. One odd line
+moves nothing.
 
 Guarantees: O(log lines) stamps are read of a block in order, O(lines) of any.
 """
@@ -123,7 +124,8 @@ class Clock:
             lines: how many they are.
             agreed: whether two of them say so; the others may say nothing.
         """
-        self._arrived, wall = self._steady(), self._wall()
+        before, self._arrived, wall = self._arrived, self._steady(), self._wall()
+        silence = max(self._arrived - before, 0.0)
         if stamp is None:
             if not self._stamped:
                 self.seconds = max(wall, self.seconds)
@@ -137,7 +139,7 @@ class Clock:
         ahead = stamp - self.seconds
         if ahead < 0:
             self.late_lines += lines
-        if abs(ahead) <= self._reach:
+        if -self._reach <= ahead <= self._reach + silence:  # we heard that nothing came
             self._doubtful = None
             self.seconds = max(self.seconds, stamp)
         elif agreed or self._confirms(stamp, ahead):

@@ -146,6 +146,18 @@ def test_a_clock_that_is_put_right_is_no_silence() -> None:
     assert {"idle": 1} == made.alerts.watch.counts()["ended"]
 
 
+def test_the_first_line_after_a_silence_that_was_heard_is_of_its_own_time() -> None:
+    made = Told()
+    made.see(line(1, "begin", 0), line(1, "end", 1))
+    made.now += 7200  # two hours, of which the log says nothing
+    made.alerts.tick()
+    made.see(line(2, "begin", 7200))
+    made.now += 5
+    made.see(line(2, "end", 7205))
+    made.idle()
+    assert (2, 0) == (made.alerts.watch.judged, made.alerts.watch.counts()["clock_jumps"])
+
+
 def test_what_is_open_and_what_waits_survives_a_restart() -> None:
     made = Told()
     made.see(line(1, "begin"))
