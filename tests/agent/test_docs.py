@@ -168,7 +168,7 @@ def test_every_counter_of_sequences_is_described_and_told_to_prometheus(tmp_path
     assert [] == missing(scanned, page("cli.md").split("### Counters")[1].split("## Exit codes")[0])
     assert [] == missing(counts.keys() - scanned, section("logagent status"))
     assert [] == missing(counts.keys() - scanned, section("logagent replay"))
-    told = re.findall(r"`(sequences?_\w+)", page("configuration.md"))
+    told = re.findall(r"`(sequences?_\w+)", page("operations.md"))
     assert names == set(told)
     assert len(counts) <= len(names) + 2  # three ways to be in no sequence are one family
 
