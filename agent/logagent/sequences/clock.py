@@ -26,10 +26,11 @@ __all__ = ["Clock", "LineTimes", "Span"]
 
 Span = tuple[int, int, float | None, bool]
 """Lines from the first number to before the second, their time [s] (None: none has a stamp), and
-whether stamps of two lines say so."""
+whether stamps of two lines say so: of its own, or the next span's is soon after."""
 
 _Seen = tuple[float, int]  # a stamp [s], and the line that has it
 
+_SOON_SECONDS: Final = 3600.0  # [s] after a stamp; a later one does not say that it is right
 _LOOKS: Final = 8  # lines at either end of a block in which a stamp is looked for
 
 
@@ -50,7 +51,7 @@ class LineTimes:
         if first is None:
             return [(0, lines, None, False)]
         last = self._first(block, range(lines - 1, max(lines - 1 - _LOOKS, -1), -1))
-        return self._split(block, lines, first, last or first)
+        return _confirmed(self._split(block, lines, first, last or first))
 
     def _split(self, block: Block, lines: int, first: _Seen, last: _Seen) -> list[Span]:
         """Return the spans of lines of which the first is at `first`, the last about `last`."""
@@ -85,6 +86,16 @@ class LineTimes:
     def _stamp(self, block: Block, index: int) -> float | None:
         stamp = self._parser.parse(block.line(index))
         return None if stamp is None else stamp.seconds
+
+
+def _confirmed(spans: list[Span]) -> list[Span]:
+    """Return spans of which those agree, too, that the next one soon follows: two stamps say so."""
+    after = [stamp for _, _, stamp, _ in spans[1:]]
+    for number, (span, later) in enumerate(zip(spans, after, strict=False)):
+        start, stop, stamp, agreed = span
+        if not agreed and stamp is not None and later is not None:
+            spans[number] = start, stop, stamp, 0 <= later - stamp <= _SOON_SECONDS
+    return spans
 
 
 class Clock:
