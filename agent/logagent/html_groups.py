@@ -9,15 +9,14 @@ import html
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 
 from logagent.explain import Word
 from logagent.groups import Group, Sighting
-from logagent.html_text import marked, plural, text_of, where
+from logagent.html_text import CHEVRON, clock_of, marked, plural, text_of, where
 from logagent.html_timeline import Axis, lane, on_axis
 from logagent.kinds import Kind
 from logagent.occurrences import Chronicle, Context
-from logagent.records import stamp_text
 from logagent.sanitise import printable
 from logagent.times import TimeParser
 
@@ -29,11 +28,6 @@ _CONTEXT_CHARS = 240
 _COLOURS = 10  # c0 … c9 in the style sheet; c0 is for no category
 
 _THIN_SPACE = "\u202f"
-_CHEVRON = (
-    '<svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">'
-    '<path d="M3.5 6l4.5 4.5L12.5 6" fill="none" stroke="currentColor" stroke-width="1.8" '
-    'stroke-linecap="round" stroke-linejoin="round"/></svg>'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +172,7 @@ class Groups:
             f"<span>score {group.score:.2f}</span></div>"
             f'<div class="lanes">{lanes}</div>'
             f'<button type="button" class="toggle quiet needs-script" aria-expanded="true" '
-            f'aria-controls="d-{id_}" aria-label="Details of group {number}">{_CHEVRON}</button>'
+            f'aria-controls="d-{id_}" aria-label="Details of group {number}">{CHEVRON}</button>'
             f'</div><div class="detail" id="d-{id_}">{_context(finding, story.context)}'
             f"{self._facts_of(finding)}</div></li>"
         )
@@ -228,13 +222,7 @@ class Groups:
         return f"{where(sighting)}{f', {stamp}' if stamp else ''}"
 
     def _clock(self, sighting: Sighting) -> str:
-        stamp = self._times.parse(sighting.text)
-        if stamp is None:
-            return ""
-        if stamp.kind != "epoch":
-            return stamp_text(stamp)
-        when = datetime.fromtimestamp(stamp.seconds, self._tz).astimezone(self._tz)
-        return f"{when:%Y-%m-%d %H:%M:%S}"
+        return clock_of(self._times, sighting.text, self._tz)
 
     def _when(self, group: Group) -> str:
         first, last = self._clock(group.first), self._clock(group.last)

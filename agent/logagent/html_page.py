@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from logagent.groups import GroupTable
 from logagent.html_groups import Finding, Groups
@@ -32,6 +33,9 @@ from logagent.occurrences import Chronicle
 from logagent.report import size_text
 from logagent.sanitise import printable
 from logagent.scan import Totals
+
+if TYPE_CHECKING:
+    from logagent.html_sequences import Sequences
 
 __all__ = ["MAX_GROUPS", "Facts", "page"]
 
@@ -71,6 +75,7 @@ def page(
     totals: Totals,
     chronicle: Chronicle,
     facts: Facts,
+    sequences: Sequences | None = None,
 ) -> str:
     """Return the page.
 
@@ -81,8 +86,9 @@ def page(
         totals: what was read.
         chronicle: when the groups occurred.
         facts: what to say of the run.
+        sequences: what was found of them; None: they were not looked for.
     """
-    return _Page(findings, groups, table, totals, chronicle, facts).text()
+    return _Page(findings, groups, table, totals, chronicle, facts, sequences).text()
 
 
 class _Page:
@@ -94,6 +100,7 @@ class _Page:
         totals: Totals,
         chronicle: Chronicle,
         facts: Facts,
+        sequences: Sequences | None,
     ) -> None:
         self._shown = findings[:MAX_GROUPS]
         self._all = groups
@@ -101,6 +108,7 @@ class _Page:
         self._totals = totals
         self._chronicle = chronicle
         self._facts = facts
+        self._sequences = sequences
         self._partial = any(problem.partial for problem in totals.problems)
         self._time = time_axis(chronicle, facts.tz)
         self._line = line_axis(chronicle.lines)
@@ -128,6 +136,7 @@ class _Page:
                 self._notices(),
                 self._tiles(),
                 self._timeline(),
+                "" if self._sequences is None else self._sequences.section(),
                 self._groups.section() if self._shown else self._nothing(),
                 self._problems(),
                 self._sources(),
@@ -149,7 +158,13 @@ class _Page:
 
     def _title(self) -> str:
         paths = text_of(", ".join(self._facts.paths), 80)
-        return f"{plural(self._all, 'anomaly group')} in {paths} · logagent"
+        found = self._heading() or plural(0, "anomaly group")
+        return f"{found} in {paths} · logagent"
+
+    def _heading(self) -> str:
+        groups = plural(self._all, "anomaly group") if self._all else ""
+        sequences = "" if self._sequences is None else self._sequences.heading
+        return ", ".join(each for each in (groups, sequences) if each)
 
     def _header(self) -> str:
         facts = self._facts
@@ -159,7 +174,7 @@ class _Page:
         if len(facts.paths) > 20:
             paths += f"<li>and {len(facts.paths) - 20:,} more</li>"
         host = f"<span>on <b>{text_of(facts.host, 80)}</b></span>" if facts.host else ""
-        heading = f"{plural(self._all, 'anomaly group')}" if self._all else "Nothing found"
+        heading = self._heading() or "Nothing found"
         return (
             '<header class="top"><div class="bar"><p class="brand">logagent '
             "<span>report</span></p>"
@@ -208,6 +223,7 @@ class _Page:
             read.append(f"{totals.cut_lines:,} over-long lines cut")
         tiles = [
             ("Anomalous lines", f"{table.anomalous_lines:,}", f"{percent} of all lines"),
+            *([] if self._sequences is None else [self._sequences.tile()]),
             ("Lines read", f"{totals.lines:,}", f"{size_text(totals.bytes)} in {', '.join(read)}"),
         ]
         if self._time is not None:
@@ -339,6 +355,14 @@ class _Page:
 
     def _footer(self) -> str:
         facts = self._facts
+        sequences = ""
+        if self._sequences is not None:
+            sequences = (
+                "<dt>Sequence</dt><dd>Lines with an identifier in common, or the lines of a "
+                "window. A kind of them is what the same events carried. In a drawing the first "
+                "line is on the left, and lines that say the same are at one height; what carried "
+                "the verdict is coloured.</dd>"
+            )
         return (
             '</main>\n<footer><section class="help"><h2>How to read this</h2><dl>'
             "<dt>Group</dt><dd>Lines that say the same but for their numbers and names. The first "
@@ -348,7 +372,7 @@ class _Page:
             "<dt>Rank</dt><dd>Score × novelty. Novelty falls from 1, for a line seen once, to 0, "
             "for one that every line is like.</dd>"
             "<dt><mark>Marked</mark></dt><dd>Words without which the score would be lower, each "
-            "with how much (in logits).</dd></dl></section>"
+            f"with how much (in logits).</dd>{sequences}</dl></section>"
             f"<p>logagent {text_of(facts.version, 40)} · model {text_of(facts.model, 120)} · "
             "the page loads nothing and sends nothing</p></footer>"
         )

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from logagent import __version__, files
 from logagent.bundle import Bundle
@@ -23,6 +24,10 @@ from logagent.html_page import MAX_GROUPS, Facts, page
 from logagent.kinds import Kind
 from logagent.occurrences import Chronicle
 from logagent.scan import Scan, Step
+
+if TYPE_CHECKING:
+    from logagent.html_sequences import Sequences
+    from logagent.sequences.scanning import ScanSequences
 
 __all__ = ["HtmlReport"]
 
@@ -79,8 +84,15 @@ class HtmlReport:
         """Take in one judged block."""
         self._chronicle.see(step, scan.groups)
 
-    def write(self, scan: Scan, *, interrupted: bool) -> None:
+    def write(
+        self, scan: Scan, sequences: ScanSequences | None = None, *, interrupted: bool
+    ) -> None:
         """Write the page.
+
+        Args:
+            scan: what was found.
+            sequences: what was found of them; None: they were not looked for.
+            interrupted: whether the scan was.
 
         Raises:
             OutputError: it cannot be written.
@@ -100,12 +112,20 @@ class HtmlReport:
             version=__version__,
             interrupted=interrupted,
         )
-        text = page(findings, len(ranked), scan.groups, scan.totals, self._chronicle, facts)
+        part = None if sequences is None else _part(sequences)
+        text = page(findings, len(ranked), scan.groups, scan.totals, self._chronicle, facts, part)
         try:
             files.replace(self.path, text.encode(), _mode())
         except OSError as error:
             reason = error.strerror or str(error)
             raise OutputError(f"{self.path}: cannot write the report: {reason}") from None
+
+
+def _part(found: ScanSequences) -> Sequences:
+    """Return the part of the page; its modules are loaded only for those who look for sequences."""
+    from logagent.html_sequences import Found, Sequences  # noqa: PLC0415
+
+    return Sequences(Found(found.kinds(), found.let_go, found.counts(), found.reader))
 
 
 def _mode() -> int:

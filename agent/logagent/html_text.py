@@ -9,13 +9,19 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
+from datetime import datetime, tzinfo
+from typing import Final
 
 from logagent.explain import Word
 from logagent.groups import Sighting
+from logagent.records import stamp_text
 from logagent.sanitise import printable
+from logagent.times import TimeParser
 
 __all__ = [
+    "CHEVRON",
     "NAME_CHARS",
+    "clock_of",
     "duration",
     "marked",
     "plural",
@@ -26,6 +32,12 @@ __all__ = [
 ]
 
 NAME_CHARS = 300  # characters of a file's name
+CHEVRON: Final = (
+    '<svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">'
+    '<path d="M3.5 6l4.5 4.5L12.5 6" fill="none" stroke="currentColor" stroke-width="1.8" '
+    'stroke-linecap="round" stroke-linejoin="round"/></svg>'
+)
+"""Of a button that unfolds."""
 
 
 def text_of(text: bytes | str, limit: int) -> str:
@@ -41,6 +53,17 @@ def source_of(name: str) -> str:
 def where(sighting: Sighting) -> str:
     """Return file and line."""
     return f"{source_of(sighting.source)}:{sighting.line}"
+
+
+def clock_of(times: TimeParser, line: bytes, tz: tzinfo | None) -> str:
+    """Return the time that a line bears, in a zone (None: the machine's); empty if it has none."""
+    stamp = times.parse(line)
+    if stamp is None:
+        return ""
+    if stamp.kind != "epoch":
+        return stamp_text(stamp)
+    when = datetime.fromtimestamp(stamp.seconds, tz).astimezone(tz)
+    return f"{when:%Y-%m-%d %H:%M:%S}"
 
 
 def marked(line: bytes, words: Sequence[Word], limit: int) -> str:

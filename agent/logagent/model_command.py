@@ -36,6 +36,7 @@ __all__ = [
     "compared",
     "info",
     "say",
+    "sequences_trouble",
     "settings_of",
     "shadow",
     "shown",
@@ -124,6 +125,8 @@ def verify(
     size = size_text(sum(loaded.sizes().values()))
     why = f"{found.why}, " if found else ""
     backend = f"backend {model.scorer.backend.name}"
+    if (trouble := sequences_trouble(settings, model)) is not None:
+        _note(f"sequences are enabled, and it cannot judge them: {printable(trouble, 500)}")
     say(f"{printable(str(path), 1000)}: good ({why}{size}, {backend}{signed})")
     return EXIT_OK
 
@@ -194,6 +197,19 @@ def try_model(model: Model, name: str) -> None:
     if not (np.isfinite(scores).all() and (scores >= 0).all() and (scores <= 1).all()):
         raise BundleError(f"{printable(name, 300)}: gives scores that are not from 0 to 1")
     Kinds(model.scorer.bundle).of(model.scorer.embedding.embed([b"a line"])[0])
+
+
+def sequences_trouble(settings: Config, model: Model) -> str | None:
+    """Return why a model cannot judge sequences though they are enabled; None if all is well."""
+    if not settings.sequences.enabled:
+        return None
+    from logagent.service.sequencing import make_sequences  # noqa: PLC0415 - few want it
+
+    try:
+        make_sequences(settings, model.scorer.bundle, "", lambda _kind, _text: None, None)
+    except BundleError as error:
+        return str(error)
+    return None
 
 
 def compared(

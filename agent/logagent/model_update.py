@@ -24,6 +24,7 @@ from logagent.model_command import (
     check_signature,
     compared,
     say,
+    sequences_trouble,
     settings_of,
     shown,
     try_model,
@@ -88,7 +89,8 @@ def update(place: str, asked: Update, config: Path | None, state_dir: Path | Non
             say("it is in force already; nothing was changed")
             return EXIT_OK
         result = None if old is None else compared(settings, asked.paths, None, old, new)
-        if not _agreed(result, asked):
+        loses = _loses_sequences(settings, old, new, origin.name, store)
+        if not _agreed(result, asked, loses_sequences=loses):
             say("nothing was changed")
             return EXIT_OK
         agent = _agent(settings)
@@ -111,6 +113,8 @@ def rollback(config: Path | None, state_dir: Path | None) -> int:
         model = open_model(settings, target.path)
         try_model(model, str(target.path))
         agent = _agent(settings)
+        if (trouble := sequences_trouble(settings, model)) is not None:
+            say(_unjudged(trouble))
         store.roll_back()
         _hand_over(store, agent, model)
         found = in_force(settings)
@@ -165,11 +169,23 @@ def _model_in_force(settings: Config) -> Model | None:
         return None
 
 
-def _agreed(result: Comparison | None, asked: Update) -> bool:
+def _loses_sequences(
+    settings: Config, old: Model | None, new: Model, name: str, store: Store
+) -> bool:
+    """Tell whether sequences are judged now and would be no more; say so if they would not be."""
+    trouble = sequences_trouble(settings, new)
+    if trouble is None:
+        return False
+    say(_unjudged(trouble.replace(str(store.staged), name)))
+    return old is not None and sequences_trouble(settings, old) is None
+
+
+def _agreed(result: Comparison | None, asked: Update, *, loses_sequences: bool) -> bool:
     """Show what would change, and tell whether to go on.
 
     Raises:
-        BundleError: nobody is there to ask, or to see that it would alert far more.
+        BundleError: nobody is there to ask, or to see that it would alert far more, or that
+            sequences would be judged no more.
     """
     if result is not None:
         for line in shown(result):
@@ -180,6 +196,11 @@ def _agreed(result: Comparison | None, asked: Update) -> bool:
                 f"not taken: {result.new.groups:,} alerts where there were "
                 f"{result.old.groups:,}; --force takes it all the same"
             )
+    if loses_sequences and asked.yes and not asked.force:
+        raise BundleError(
+            "not taken: sequences are judged now, and would not be with it; --force takes it all "
+            "the same"
+        )
     if asked.yes or asked.force:
         return True
     if sys.stdin is None or not sys.stdin.isatty():
@@ -215,6 +236,10 @@ def _described(name: str, model: Model, size: int, key: Path | None) -> str:
     signed = f"signed by {printable(str(key), 300)}" if key else "not signed"
     title = printable(model.scorer.bundle.manifest.name, 60)
     return f"{name}: {title} {_short(model)}, {size_text(size)}, good, {signed}"
+
+
+def _unjudged(trouble: str) -> str:
+    return f"sequences are enabled, and would not be judged: {printable(trouble, 500)}"
 
 
 def _short(model: Model) -> str:

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from logagent.config import load
-from logagent.errors import EXIT_INPUT_PROBLEM, EXIT_OK
+from logagent.config import Config, load
+from logagent.errors import EXIT_INPUT_PROBLEM, EXIT_OK, BundleError
+from logagent.model_store import in_force
 from logagent.overrides import FILE_NAME, Overrides
 from logagent.paths import SourceProblem
 from logagent.policy.adaptation import lowest_score
@@ -29,6 +30,9 @@ from logagent.sanitise import printable
 from logagent.scan import Scan
 from logagent.service.adapting import adapted, load_facts, make_adaptation
 from logagent.service.parts import Model, host_name, load_model, policy_settings
+
+if TYPE_CHECKING:
+    from logagent.replay_sequences import ReplaySequences
 
 __all__ = ["Options", "replay_command"]
 
@@ -62,7 +66,8 @@ def replay_command(paths: Sequence[str], options: Options) -> int:
     adaptation = make_adaptation(config, model, load_facts(folder, model, _warn), _warn)
     model = adapted(model, config, adaptation, entries)
     floor = None if adaptation is None else lowest_score(model.threshold)
-    events, partial = _read(paths, model, entries, floor, options)
+    sequences = _sequences(config, model, entries)
+    events, partial = _read(paths, model, entries, floor, options, sequences)
     teller = Teller(model.scorer, host_name())
     replay = Replay(
         teller,
@@ -73,15 +78,41 @@ def replay_command(paths: Sequence[str], options: Options) -> int:
         overrides=entries,
     )
     told = list(replay.run(events.sorted(), events.last_at, events.boots))
+    if sequences is not None:
+        told += sequences.run(events.began, events.last_at)
+        told.sort(key=lambda each: each.at)
     if options.human:
-        for line in _human(told, events, replay, options.width):
+        for line in _human(told, events, replay, sequences, options.width):
             print(line)  # noqa: T201
     else:
         for each in told:
             record = json.loads(each.alert.record)
             print(json.dumps({"at": _iso(each.at)} | record, separators=(",", ":")))  # noqa: T201
-        print(json.dumps(_summary(told, events, replay), separators=(",", ":")))  # noqa: T201
+        summary = _summary(told, events, replay)
+        if sequences is not None:
+            summary["sequences"] = sequences.counts()
+        print(json.dumps(summary, separators=(",", ":")))  # noqa: T201
     return EXIT_INPUT_PROBLEM if partial else EXIT_OK
+
+
+def _sequences(config: Config, model: Model, entries: Overrides) -> ReplaySequences | None:
+    """Return what judges sequences; None if nobody wants it, or the agent would do without.
+
+    Raises:
+        BundleError: the bundle cannot judge them.
+    """
+    if not config.sequences.enabled:
+        return None
+    from logagent.replay_sequences import ReplaySequences  # noqa: PLC0415 - few want it
+
+    try:
+        return ReplaySequences(config, model.scorer.bundle, host_name(), entries)
+    except BundleError as error:
+        asked = config.origins.get("sequences.enabled") == "flag"
+        if asked or in_force(config).why != "updated":
+            raise
+        _warn("sequences", f"sequences are not judged: {error}")
+        return None
 
 
 def _read(
@@ -90,6 +121,7 @@ def _read(
     entries: Overrides,
     floor: float | None,
     options: Options,
+    sequences: ReplaySequences | None,
 ) -> tuple[Events, bool]:
     events = Events()
     progress = Progress(sys.stderr, enabled=options.progress, width=options.width)
@@ -109,6 +141,11 @@ def _read(
         floor=floor,
         on_problem=problem,
     )
+    logs: dict[str, str] = {}
+    if sequences is not None:
+        from logagent.replay_sequences import in_order  # noqa: PLC0415 - few want it
+
+        paths, logs = in_order(paths, problem)
     changed: dict[str, float] = {}
     for step in scan.steps(paths):
         name = step.source.name
@@ -117,6 +154,9 @@ def _read(
         events.add(
             name, step.fingerprint, step.block, step.grouped, step.joined, fallback=changed[name]
         )
+        if sequences is not None:
+            log = logs.get(name, name)
+            sequences.add(log, step.fingerprint, step.block, changed[name])
         progress.update(step, scan.totals, 0)
     progress.wipe()
     return events, partial
@@ -154,7 +194,13 @@ def _summary(told: list[Told], events: Events, replay: Replay) -> dict[str, Any]
     }
 
 
-def _human(told: list[Told], events: Events, replay: Replay, width: int) -> Iterator[str]:
+def _human(
+    told: list[Told],
+    events: Events,
+    replay: Replay,
+    sequences: ReplaySequences | None,
+    width: int,
+) -> Iterator[str]:
     if events.first_at > events.last_at:
         yield "No lines."
         return
@@ -184,6 +230,8 @@ def _human(told: list[Told], events: Events, replay: Replay, width: int) -> Iter
         f"{sum(each.kind == 'digest' for each in told)} digests."
         + (f" The budget held back {len(replay.held)} groups." if replay.held else "")
     )
+    if sequences is not None:
+        yield from _of_sequences(sequences)
     if events.unstamped:
         lines = sum(events.unstamped.values())
         yield (
@@ -201,6 +249,23 @@ def _human(told: list[Told], events: Events, replay: Replay, width: int) -> Iter
             text = printable(group.last.text, max(width - 20, 60))
             yield f"  {group.told} ×  {text}"
             yield f"       logagent ignore --line '{_quoted(group.last.text)}' --for 90d"
+
+
+def _of_sequences(sequences: ReplaySequences) -> Iterator[str]:
+    counts = sequences.counts()
+    of_them = "1 alert is" if counts["told"] == 1 else f"{counts['told']:,} alerts are"
+    yield (
+        f"Of these, {of_them} of sequences: {counts['judged']:,} judged, "
+        f"{counts['anomalous']:,} anomalous, {counts['kinds']:,} kinds."
+        + (f" {counts['kinds_held_back']:,} kinds wait." if counts["kinds_held_back"] else "")
+    )
+    for key, said in (
+        ("not_over", "anomalous sequences were not over when the logs were, by their time-out"),
+        ("evicted", "sequences ended early for want of room (max_sessions)"),
+        ("left_out", "anomalous sequences were too many and are left out"),
+    ):
+        if counts[key]:
+            yield f"{counts[key]:,} {said}."
 
 
 def _quoted(line: bytes) -> str:

@@ -115,7 +115,7 @@ def scan_command(paths: Sequence[str], options: Options) -> int:
         interrupted = True
     printer.end(scan, sequences, interrupted=interrupted)
     if report is not None:
-        report.write(scan, interrupted=interrupted)
+        report.write(scan, sequences, interrupted=interrupted)
     if options.stats:
         print(json.dumps(_stats(scan, scorer, threshold, sequences)), file=sys.stderr)  # noqa: T201
     if interrupted:
@@ -138,7 +138,10 @@ def _sequences(
 
     chosen = options.sequences or SequenceOptions()
     style = Style(options.width, options.colour)
-    return ScanSequences(bundle, chosen, None if options.human else say, style, overrides)
+    keep = options.html is not None
+    return ScanSequences(
+        bundle, chosen, None if options.human else say, style, overrides, keep=keep
+    )
 
 
 def _report(

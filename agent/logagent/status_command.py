@@ -68,14 +68,9 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
             f"told, {groups.get('held', 0):,} held back for the digest{hidden}"
         )
     if sequences := get("sequences", None):
-        early = sequences.get("evicted", 0)
-        yield (
-            f"sequences {sequences.get('open', 0):,} open, {sequences.get('judged', 0):,} judged, "
-            f"{sequences.get('anomalous', 0):,} anomalous"
-            + (f", {early:,} ended early for want of room" if early else "")
-            + f"; {sequences.get('kinds_held_back', 0):,} kinds held back"
-            + (f"; {sequences['taught']:,} taught" if sequences.get("taught") else "")
-        )
+        yield f"sequences {_sequences(sequences)}"
+    elif get("sequences_enabled"):
+        yield "sequences NOT JUDGED, see problems"
     kinds = [each for each in get("known_sequences", []) if each.get("state") == "held"]
     for kind in kinds[:_GROUPS]:
         yield (
@@ -106,6 +101,22 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
         yield f"problem   {kind}: {count:,}"
     for problem in get("recent_problems", [])[-5:]:
         yield f"          {problem['time']} {problem['kind']}: {problem['message']}"
+
+
+def _sequences(counts: dict[str, Any]) -> str:
+    get = counts.get
+    held, lines = get("kinds_held_back", 0), get("lines", 0)
+    text = f"{get('open', 0):,} open, {get('judged', 0):,} judged, "
+    text += f"{get('anomalous', 0):,} anomalous"
+    if taught := get("taught", 0):
+        text += f", {taught:,} taught"
+    if early := get("evicted", 0):
+        text += f", {early:,} ended early for want of room"
+    text += f"; {get('told', 0):,} alerts, {held:,} kind{'' if held == 1 else 's'} held back"
+    for key, said in (("no_key", "in no session"), ("unknown_lines", "unlike the training")):
+        if 2 * get(key, 0) > lines:
+            text += f"; {get(key, 0) / lines:.0%} of lines {said}"
+    return text
 
 
 def _source(row: dict[str, Any]) -> str:

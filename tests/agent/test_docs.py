@@ -16,6 +16,8 @@ import typer.main
 from logagent import bundle, errors, sources
 from logagent.bundle import DEFAULT_BUNDLE, Bundle, Manifest
 from logagent.cli import app
+from logagent.config import Config
+from logagent.config_sections import Sequences
 from logagent.embedding import EmbeddingConfig
 from logagent.explain import Word
 from logagent.groups import Group, Sighting
@@ -29,8 +31,16 @@ from logagent.policy.rate import Rate
 from logagent.policy.telling import Teller
 from logagent.records import group_record
 from logagent.scorer import Scorer
+from logagent.sequences.ensemble import Carried
+from logagent.sequences.finding_records import finding_record
+from logagent.service.sequence_counters import families
+from logagent.service.sequencing import make_sequences
 from logagent.times import TimeParser
 from logagent.traces import Trace
+
+from .sequences.fakes import bundle as sequences_bundle
+from .sequences.fakes import reader
+from .test_html_sequences import finding
 
 DOCS = Path(__file__).parents[2] / "docs"
 pytestmark = pytest.mark.skipif(
@@ -133,6 +143,34 @@ def test_every_key_of_a_group_record_is_described() -> None:
 
     assert 19 == len(record)
     assert [] == missing(record, page("cli.md"))
+
+
+def test_every_key_of_a_sequence_record_is_described() -> None:
+    named = [Carried("missing", 0, 0.5, []), Carried("unexpected", 5, 0.5, [1])]
+    found = finding([0, 5], named, count=9)
+    last = replace(found.episode.last, source="b.log")
+    found = replace(found, episode=replace(found.episode, last=last))
+    record = finding_record(found, reader(), TimeParser())
+
+    assert {"last_source", "lines_judged", "last_time"} <= record.keys()
+    names = [*record, *(key for each in record["carried"] for key in each)]
+    assert {"unknown", "positions"} <= set(names)
+    assert [] == missing(names, section("logagent scan") + page("cli.md").split("## Exit codes")[0])
+
+
+def test_every_counter_of_sequences_is_described_and_told_to_prometheus(tmp_path: Path) -> None:
+    config = Config(sequences=Sequences(enabled=True))
+    made = make_sequences(config, Bundle.load(sequences_bundle(tmp_path / "b")), "box", print, None)
+    counts = made.counts() | {"ended": {"idle": 1}}
+    scanned = made.watch.counts()
+    names = {name for name, *_ in families(counts)}
+
+    assert [] == missing(scanned, page("cli.md").split("### Counters")[1].split("## Exit codes")[0])
+    assert [] == missing(counts.keys() - scanned, section("logagent status"))
+    assert [] == missing(counts.keys() - scanned, section("logagent replay"))
+    told = re.findall(r"`(sequences?_\w+)", page("operations.md"))
+    assert names == set(told)
+    assert len(counts) <= len(names) + 2  # three ways to be in no sequence are one family
 
 
 def test_every_key_of_an_alert_is_described() -> None:

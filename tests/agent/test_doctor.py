@@ -27,13 +27,14 @@ from logagent.doctor.clock import clock, time_zone
 from logagent.doctor.kernel import inotify, memory, open_files
 from logagent.doctor.listeners import journal, listeners, wants_journal
 from logagent.doctor.outlets import reachable, sinks
+from logagent.doctor.sequences import sequences
 from logagent.doctor.software import bundle
 from logagent.doctor.storage import disk, overrides, state
 from logagent.doctor.systemd import sandbox, service
 from logagent.doctor.units import account_of, installed_unit
 from logagent.doctor.watched import inputs
 from logagent.doctor_command import doctor_command, lines
-from logagent.errors import EXIT_OK, EXIT_UNWELL, ConfigError
+from logagent.errors import EXIT_OK, EXIT_UNWELL, ConfigError, StateError
 from logagent.sanitise import printable
 from logagent.service import parts
 from logagent.service.state import StateFolder
@@ -125,7 +126,7 @@ def test_an_empty_folder_is_a_machine_of_which_every_check_says_something(box: B
     found = list(examine(box.case(watch__paths=["/var/log"])))
 
     looked_at = {each.check for each in found}
-    quiet = {"network", "sandbox"}  # no address to reach, no unit
+    quiet = {"network", "sandbox", "sequences"}  # no address to reach, no unit, not enabled
     assert {name for name, _, _ in examination.CHECKS} - quiet <= looked_at
     assert "" not in looked_at
     assert all(each.fix for each in found if each.status in (Status.warning, Status.problem))
@@ -808,6 +809,51 @@ def test_sequences_that_the_bundle_cannot_judge_are_told_before_the_start_is_ref
     made = str(sequences_bundle(tmp_path / "jobs.bundle"))
     able = box.case(sequences__enabled=True, model__bundle=made)
     assert "judges sequences" in told(bundle(able), Status.ok)
+
+
+COUNTS = {"judged": 900, "anomalous": 3, "lines": 10_000, "ended": {"idle": 900}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "said"),
+    [
+        ({"sequences": COUNTS}, Status.ok, "900 sequences judged, 3 anomalous"),
+        ({"sequences": None}, Status.warning, "the running agent does not judge them"),
+        ({"sequences": COUNTS | {"evicted": 90}}, Status.warning, "raise [sequences] max_sessions"),
+        ({"sequences": COUNTS | {"evicted": 9}}, Status.note, "9 of 900 sequences ended early"),
+        ({"sequences": COUNTS | {"no_key": 9000}}, Status.warning, "90% of 10,000 lines have no"),
+        ({"sequences": COUNTS | {"no_key": 4000}}, Status.ok, "900 sequences judged"),
+        ({"sequences": {"no_key": 9, "lines": 9}}, Status.ok, "0 sequences judged"),
+        ({"sequences": COUNTS | {"malformed_keys": 2000}}, Status.warning, "mend key of"),
+        ({"sequences": COUNTS | {"unknown_lines": 6000}}, Status.warning, "60% of 10,000 lines"),
+        ({"sequences": COUNTS | {"kinds_forgotten": 1}}, Status.warning, "1 kind of anomalous"),
+        ({"sequences": {"judged": "many"}}, Status.ok, "0 sequences judged"),
+        (StateError("timed out"), Status.note, "timed out -> sudo logagent doctor"),
+    ],
+)
+def test_how_sequences_fare_in_the_running_agent_is_told(
+    box: Box,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: dict[str, Any] | Exception,
+    status: Status,
+    said: str,
+) -> None:
+    def ask(folder: Path) -> dict[str, Any]:
+        assert box.root / "var/lib/logagent" == folder
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("logagent.service.status.ask", ask)
+    found = list(sequences(box.case(sequences__enabled=True)))
+
+    assert [status] == [each.status for each in found]
+    assert said in told(iter(found), status)
+    assert [] == list(sequences(box.case()))
+
+
+def test_without_an_agent_nothing_is_said_of_how_sequences_fare(box: Box) -> None:
+    assert "no agent runs" in told(sequences(box.case(sequences__enabled=True)), Status.note)
 
 
 def test_the_shipped_bundle_is_good(box: Box) -> None:

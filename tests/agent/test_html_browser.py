@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from logagent.html_sequences import Found, Sequences
+from logagent.sequences.ensemble import Carried
 
 from .browser import Browser, missing
+from .sequences.fakes import reader
 from .test_html_report import EVIL, OOM, QUIET
+from .test_html_sequences import COUNTS, finding, whole
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missing())]
 
@@ -40,6 +44,22 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("out") / "report.html"
     command = [sys.executable, "-m", "logagent", "scan", str(folder), "--html", str(out), "-q"]
     subprocess.run([*command, str(folder / "missing<script>window.owned=1</script>")], timeout=60)
+    return out
+
+
+@pytest.fixture(scope="module")
+def sequences(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a page of sequences alone, of hostile sessions and lines."""
+    folder = tmp_path_factory.mktemp("jobs")
+    (folder / "jobs.log").write_bytes(b"well\n")
+    carried = [Carried("unexpected", 1, 0.9, [1]), Carried("missing", 2, 0.5, [])]
+    kinds = [
+        finding([0, 1, *range(2, n)], carried, session=EVIL[n % 9], text=EVIL[n % 9])
+        for n in range(2, 17)
+    ]
+    found = Found([(each, 2) for each in kinds], 0, COUNTS, reader())
+    out = folder / "report.html"
+    out.write_text(whole(folder, Sequences(found)))
     return out
 
 
@@ -254,3 +274,53 @@ def test_without_script_everything_can_be_read(browser: Browser, report: Path) -
 
     assert '<html lang="en" data-axis="time">' in text  # the script has not marked it
     assert 'class="group open"' not in text
+
+
+def test_sequences_unfold_and_all_of_them_are_shown_when_asked_for(
+    browser: Browser, sequences: Path
+) -> None:
+    browser.open(sequences)
+    kinds = "return [...document.querySelectorAll('.sequence')].filter(k => k.checkVisibility())"
+    details = kinds.replace("k.check", "k.querySelector('.detail').check")
+
+    assert browser.run("return window.owned === undefined && document.images.length === 0")
+    assert 10 == len(browser.run(kinds))
+    assert 0 == len(browser.run(details))
+    browser.click("#more")
+    assert not browser.run("return more.checkVisibility()")
+    assert 15 == len(browser.run(kinds))
+    browser.click(".sequence:nth-of-type(1) .toggle")
+    browser.click(".sequence:nth-of-type(12) .figures")
+    assert 2 == len(browser.run(details))
+    assert "unexpected" in browser.run("return document.querySelector('.detail').innerText")
+    assert [] == browser.log()
+
+
+@pytest.mark.parametrize("width", [320, 1600])
+def test_no_width_makes_sequences_scroll_sideways(
+    browser: Browser, sequences: Path, width: int
+) -> None:
+    browser.open(sequences)
+    browser.command(
+        "Emulation.setDeviceMetricsOverride",
+        width=width,
+        height=800,
+        deviceScaleFactor=1,
+        mobile=width < 700,
+    )
+    browser.run("document.querySelectorAll('.sequence .toggle').forEach(b => b.click())")
+    found = browser.run("return [document.documentElement.scrollWidth, innerWidth]")
+    browser.command("Emulation.clearDeviceMetricsOverride")
+
+    assert found[0] <= width == found[1]
+
+
+def test_on_paper_every_sequence_is_unfolded(browser: Browser, sequences: Path) -> None:
+    browser.open(sequences)
+    browser.command("Emulation.setEmulatedMedia", media="print")
+    unfolded = browser.run(
+        "return [...document.querySelectorAll('.detail')].every(d => d.checkVisibility())"
+    )
+    browser.command("Emulation.setEmulatedMedia", media="")
+
+    assert unfolded

@@ -26,6 +26,7 @@ from logagent.service.parts import Model, open_model
 from typer.testing import CliRunner
 
 from .other_bundle import write_other
+from .sequences.fakes import bundle as sequences_bundle
 from .service.running import Running, fine, oom, until
 from .web import moved, serving, whole
 
@@ -283,6 +284,31 @@ def test_a_flood_of_alerts_is_not_taken_unasked_but_by_force(
 
     assert "--force takes it" in machine.refuses(bundles / "eager")
     assert 0 == machine.update(bundles / "eager", Update(force=True))
+
+
+def test_a_bundle_that_cannot_judge_enabled_sequences_is_told_and_taken_by_force_alone(
+    machine: Machine, bundles: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "sequences are enabled, and would not be judged: bundle "
+    machine.configure("[sequences]\nenabled = true")
+    assert 0 == machine.update(bundles / "third")  # the shipped one cannot, either
+    out = capsys.readouterr().out
+    assert said in out
+    assert "has no part 'sequences'" in out
+    assert 0 == machine.update(sequences_bundle(machine.folder / "jobs.bundle"))
+    assert said not in capsys.readouterr().out
+    assert "sequences are judged now" in machine.refuses(machine.other)
+    assert 0 == machine.update(machine.other, Update(yes=True, force=True))
+    machine.rollback()
+    capsys.readouterr()
+    machine.rollback()
+    assert said in capsys.readouterr().out
+
+    assert 0 == verify(machine.other, None, machine.config, machine.state)
+    assert "it cannot judge them" in capsys.readouterr().err
+    machine.configure()
+    assert 0 == machine.update(bundles / "third")
+    assert said not in capsys.readouterr().out
 
 
 def test_files_to_compare_on_may_be_named(

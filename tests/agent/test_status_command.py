@@ -95,12 +95,21 @@ def test_a_screen_says_how_the_agent_is(shown: Any) -> None:
 
 def test_a_screen_tells_of_sequences_where_they_are_judged(shown: Any) -> None:
     assert not [each for each in shown(sequences=None) if each.startswith("sequences")]
-    counts = {"open": 1200, "judged": 30, "anomalous": 2, "evicted": 0, "kinds_held_back": 1}
+    counts = {"open": 1200, "judged": 30, "anomalous": 2, "told": 4, "kinds_held_back": 1}
+    counts |= {"lines": 100, "no_key": 50, "unknown_lines": 3, "evicted": 0}
     said = "sequences 1,200 open, 30 judged, 2 anomalous"
-    assert f"{said}; 1 kinds held back" in shown(sequences=counts)
-    assert f"{said}, 7 ended early for want of room; 1 kinds held back" in shown(
+    told = "; 4 alerts, 1 kind held back"
+    assert said + told in shown(sequences=counts)
+    assert f"{said}, 7 ended early for want of room{told}" in shown(
         sequences=counts | {"evicted": 7}
     )
+    assert f"{said}{told}; 51% of lines in no session" in shown(sequences=counts | {"no_key": 51})
+
+
+def test_a_screen_tells_of_sequences_that_are_wanted_and_not_judged(shown: Any) -> None:
+    said = "sequences NOT JUDGED, see problems"
+    assert said in shown(sequences=None, sequences_enabled=True)
+    assert said not in shown(sequences=None, sequences_enabled=False)
 
 
 def test_an_agent_that_stands_still_says_so(shown: Any) -> None:

@@ -14,9 +14,16 @@ __all__ = [
     "BundleOption",
     "ConfigOption",
     "Format",
+    "MaxSessionsOption",
     "Sensitivity",
+    "SequencesOption",
+    "SessionAcrossOption",
+    "SessionKeyOption",
+    "SessionTimeoutOption",
     "StateDirOption",
     "StatsFormat",
+    "WindowOption",
+    "WindowSecondsOption",
     "since_time",
 ]
 
@@ -74,6 +81,52 @@ StateDirOption = Annotated[
         metavar="DIR",
         help="Where positions, groups and the spool are kept.  [default: /var/lib/logagent]",
     ),
+]
+
+SequencesOption = Annotated[
+    bool,
+    typer.Option(
+        "--sequences",
+        help="Also judge sessions or windows of lines; needs a bundle that was trained for it.",
+    ),
+]
+SessionKeyOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="Lines with the same (?P<session>…) are a session.  [default: as trained]",
+    ),
+]
+SessionTimeoutOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        metavar="SECONDS",
+        help="A session ends when nothing came for so long, 0 never.  [default: as trained]",
+    ),
+]
+SessionAcrossOption = Annotated[
+    bool,
+    typer.Option("--session-across", help="Equal keys of several files are one session."),
+]
+MaxSessionsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=1_000_000,
+        metavar="N",
+        help="Sessions held open; of more, the oldest ends early.  [default: 2000]",
+    ),
+]
+WindowOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N[/STEP]", help="So many lines are a sequence, begun anew every STEP lines."
+    ),
+]
+WindowSecondsOption = Annotated[
+    str | None,
+    typer.Option(metavar="S[/STEP]", help="The same, in seconds of the log's own time."),
 ]
 
 

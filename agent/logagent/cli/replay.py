@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,10 +14,21 @@ from logagent.cli.options import (
     BundleOption,
     ConfigOption,
     Format,
+    MaxSessionsOption,
     Sensitivity,
+    SequencesOption,
+    SessionAcrossOption,
+    SessionKeyOption,
+    SessionTimeoutOption,
     StateDirOption,
+    WindowOption,
+    WindowSecondsOption,
     since_time,
 )
+from logagent.cli.scan import sequence_options
+
+if TYPE_CHECKING:
+    from logagent.sequences.scanning import SequenceOptions
 
 __all__ = ["replay"]
 
@@ -58,6 +69,13 @@ def replay(
         typer.Option(help="auto: onnxruntime where it is installed, else numpy.  [default: auto]"),
     ] = None,
     bundle: BundleOption = None,
+    sequences: SequencesOption = False,
+    session_key: SessionKeyOption = None,
+    session_timeout: SessionTimeoutOption = None,
+    session_across: SessionAcrossOption = False,
+    max_sessions: MaxSessionsOption = None,
+    window: WindowOption = None,
+    window_seconds: WindowSecondsOption = None,
 ) -> None:
     """Say what the agent would have alerted, had it followed these logs: before you trust it.
 
@@ -67,6 +85,15 @@ def replay(
     """
     from logagent.replay_command import Options, replay_command
 
+    chosen = sequence_options(
+        asked=sequences,
+        key=session_key,
+        timeout=session_timeout,
+        across=session_across,
+        max_sessions=max_sessions,
+        window=window,
+        window_seconds=window_seconds,
+    )
     human = sys.stdout.isatty() if output is Format.auto else output is Format.human
     options = Options(
         since=since_time(since),
@@ -78,8 +105,24 @@ def replay(
             "model.sensitivity": sensitivity and sensitivity.value,
             "model.backend": backend and backend.value,
             "model.bundle": None if bundle is None else str(bundle),
+            "sequences.max_sessions": max_sessions,
+            **({} if chosen is None else _enabled(chosen)),
         },
         progress=sys.stderr.isatty(),
         width=shutil.get_terminal_size((100, 24)).columns,
     )
     guarded(lambda: replay_command(paths, options))
+
+
+def _enabled(options: SequenceOptions) -> dict[str, Any]:
+    """Return what the configuration would say: one rule for all logs, if one was given."""
+    given = {
+        "key": options.key,
+        "window_lines": options.window_lines or None,
+        "window_seconds": options.window_seconds or None,
+        "steps": options.steps if options.window_lines or options.window_seconds else None,
+        "timeout_seconds": options.timeout_seconds,
+        "across": options.across,
+    }
+    table = {name: value for name, value in given.items() if value is not None}
+    return {"sequences.enabled": True, "sequences.rules": [table] if table else None}

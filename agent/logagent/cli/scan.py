@@ -18,15 +18,22 @@ from logagent.cli.options import (
     BackendChoice,
     BundleOption,
     Format,
+    MaxSessionsOption,
     Sensitivity,
+    SequencesOption,
+    SessionAcrossOption,
+    SessionKeyOption,
+    SessionTimeoutOption,
     StatsFormat,
+    WindowOption,
+    WindowSecondsOption,
     since_time,
 )
 
 if TYPE_CHECKING:
     from logagent.sequences.scanning import SequenceOptions
 
-__all__ = ["scan"]
+__all__ = ["scan", "sequence_options"]
 
 
 @app.command(
@@ -81,51 +88,13 @@ def scan(
             help="Heed what was taught with feedback and ignore: overrides.toml of a state folder.",
         ),
     ] = None,
-    sequences: Annotated[
-        bool,
-        typer.Option(
-            "--sequences",
-            help="Also judge sessions or windows of lines; needs a bundle that was trained for it.",
-        ),
-    ] = False,
-    session_key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REGEX",
-            help="Lines with the same (?P<session>…) are a session.  [default: as trained]",
-        ),
-    ] = None,
-    session_timeout: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            metavar="SECONDS",
-            help="A session ends when nothing came for so long, 0 never.  [default: as trained]",
-        ),
-    ] = None,
-    session_across: Annotated[
-        bool,
-        typer.Option("--session-across", help="Equal keys of several files are one session."),
-    ] = False,
-    max_sessions: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1_000_000,
-            metavar="N",
-            help="Sessions held open; of more, the oldest ends early.  [default: 2000]",
-        ),
-    ] = None,
-    window: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N[/STEP]", help="So many lines are a sequence, begun anew every STEP lines."
-        ),
-    ] = None,
-    window_seconds: Annotated[
-        str | None,
-        typer.Option(metavar="S[/STEP]", help="The same, in seconds of the log's own time."),
-    ] = None,
+    sequences: SequencesOption = False,
+    session_key: SessionKeyOption = None,
+    session_timeout: SessionTimeoutOption = None,
+    session_across: SessionAcrossOption = False,
+    max_sessions: MaxSessionsOption = None,
+    window: WindowOption = None,
+    window_seconds: WindowSecondsOption = None,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 1 if anomalies were found.")
     ] = False,
@@ -179,7 +148,7 @@ def scan(
         progress=sys.stderr.isatty() and not quiet,
         html=html,
         overrides=overrides,
-        sequences=_sequences(
+        sequences=sequence_options(
             asked=sequences,
             key=session_key,
             timeout=session_timeout,
@@ -192,7 +161,7 @@ def scan(
     guarded(lambda: scan_command(paths, options))
 
 
-def _sequences(
+def sequence_options(
     *,
     asked: bool,
     key: str | None,

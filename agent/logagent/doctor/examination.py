@@ -16,6 +16,7 @@ from logagent.doctor.findings import Finding, Status
 from logagent.doctor.kernel import inotify, memory, open_files
 from logagent.doctor.listeners import journal, listeners
 from logagent.doctor.outlets import reachable, sinks
+from logagent.doctor.sequences import sequences
 from logagent.doctor.settings import configuration
 from logagent.doctor.software import backend, bundle, versions
 from logagent.doctor.storage import disk, overrides, state
@@ -42,6 +43,7 @@ CHECKS: Final[tuple[tuple[str, Check, bool], ...]] = (
     ("memory", memory, True),
     ("state", state, True),
     ("overrides", overrides, True),
+    ("sequences", sequences, True),
     ("sinks", sinks, True),
     ("network", reachable, True),
     ("service", service, False),

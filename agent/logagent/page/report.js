@@ -24,6 +24,52 @@
   dark.addEventListener("change", nameTheme);
   nameTheme();
 
+  // Folding.
+  const fold = (group, open) => {
+    group.classList.toggle("open", open);
+    group.querySelector(".toggle").setAttribute("aria-expanded", String(open));
+  };
+  const toggle = (group) => fold(group, !group.classList.contains("open"));
+  let folded = () => {};
+  for (const group of each(document, ".group")) {
+    fold(group, false);
+    group.querySelector(".head").addEventListener("click", () => {
+      if (String(window.getSelection())) return; // the reader marks text
+      toggle(group);
+      folded();
+    });
+  }
+
+  // Sequences: the first ones, until all are asked for.
+  const more = $("more");
+  if (more) {
+    each(document, "#sequences > li").forEach((kind, place) => {
+      kind.classList.toggle("beyond", place >= Number(more.dataset.first));
+    });
+    more.addEventListener("click", () => {
+      $("sequences").classList.add("all");
+      more.hidden = true;
+    });
+  }
+
+  // Copying.
+  const copy = async (text) => {
+    if (navigator.clipboard) return navigator.clipboard.writeText(text);
+    const area = document.createElement("textarea");
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    if (!done) throw new Error("not allowed");
+  };
+  for (const button of each(document, ".copy")) button.addEventListener("click", () => {
+    copy(button.dataset.copy).then(() => "Copied", () => "Not allowed").then((word) => {
+      button.textContent = word;
+      setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    });
+  });
+
   const list = $("groups");
   if (!list) return;
   const groups = each(list, ".group");
@@ -31,25 +77,12 @@
   const texts = new Map(groups.map((group) => [group, each(group, ".head, .here, .facts")
     .map((part) => part.textContent).join(" ").toLowerCase()]));
 
-  // Folding.
-  const fold = (group, open) => {
-    group.classList.toggle("open", open);
-    group.querySelector(".toggle").setAttribute("aria-expanded", String(open));
-  };
-  const toggle = (group) => fold(group, !group.classList.contains("open"));
   const nameAll = () => {
     const open = groups.every((group) => group.classList.contains("open"));
     $("all").setAttribute("aria-pressed", String(open));
     $("all").textContent = open ? "Collapse all" : "Expand all";
   };
-  for (const group of groups) {
-    fold(group, false);
-    group.querySelector(".head").addEventListener("click", () => {
-      if (String(window.getSelection())) return; // the reader marks text
-      toggle(group);
-      nameAll();
-    });
-  }
+  folded = nameAll;
   $("all").addEventListener("click", () => {
     const open = $("all").getAttribute("aria-pressed") !== "true";
     groups.forEach((group) => fold(group, open));
@@ -180,24 +213,6 @@
     cursor = -1;
     tell(null);
     clear();
-  });
-
-  // Copying.
-  const copy = async (text) => {
-    if (navigator.clipboard) return navigator.clipboard.writeText(text);
-    const area = document.createElement("textarea");
-    area.value = text;
-    document.body.append(area);
-    area.select();
-    const done = document.execCommand("copy");
-    area.remove();
-    if (!done) throw new Error("not allowed");
-  };
-  for (const button of each(document, ".copy")) button.addEventListener("click", () => {
-    copy(button.dataset.copy).then(() => "Copied", () => "Not allowed").then((word) => {
-      button.textContent = word;
-      setTimeout(() => { button.textContent = "Copy"; }, 1500);
-    });
   });
 
   // Browsers keep what was typed when a page is loaded again.

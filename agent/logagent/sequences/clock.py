@@ -7,7 +7,8 @@ the time of its arrival.
 
 A clock only goes forward by what a line says: a late line does not turn it back. Further than
 `reach` in either direction is believed when a second stamp says the same: a board that boots in
-1970, a log appended to an older one, or a night without lines. One odd line moves nothing.
+1970, a log appended to an older one, or a night without lines that nobody waited for. One odd line
+moves nothing.
 
 Guarantees: O(log lines) stamps are read of a block in order, O(lines) of any.
 """
@@ -25,10 +26,11 @@ __all__ = ["Clock", "LineTimes", "Span"]
 
 Span = tuple[int, int, float | None, bool]
 """Lines from the first number to before the second, their time [s] (None: none has a stamp), and
-whether stamps of two lines say so."""
+whether stamps of two lines say so: of its own, or the next span's is soon after."""
 
 _Seen = tuple[float, int]  # a stamp [s], and the line that has it
 
+_SOON_SECONDS: Final = 3600.0  # [s] after a stamp; a later one does not say that it is right
 _LOOKS: Final = 8  # lines at either end of a block in which a stamp is looked for
 
 
@@ -49,7 +51,7 @@ class LineTimes:
         if first is None:
             return [(0, lines, None, False)]
         last = self._first(block, range(lines - 1, max(lines - 1 - _LOOKS, -1), -1))
-        return self._split(block, lines, first, last or first)
+        return _confirmed(self._split(block, lines, first, last or first))
 
     def _split(self, block: Block, lines: int, first: _Seen, last: _Seen) -> list[Span]:
         """Return the spans of lines of which the first is at `first`, the last about `last`."""
@@ -84,6 +86,16 @@ class LineTimes:
     def _stamp(self, block: Block, index: int) -> float | None:
         stamp = self._parser.parse(block.line(index))
         return None if stamp is None else stamp.seconds
+
+
+def _confirmed(spans: list[Span]) -> list[Span]:
+    """Return spans of which those agree, too, that the next one soon follows: two stamps say so."""
+    after = [stamp for _, _, stamp, _ in spans[1:]]
+    for number, (span, later) in enumerate(zip(spans, after, strict=False)):
+        start, stop, stamp, agreed = span
+        if not agreed and stamp is not None and later is not None:
+            spans[number] = start, stop, stamp, 0 <= later - stamp <= _SOON_SECONDS
+    return spans
 
 
 class Clock:
@@ -123,7 +135,8 @@ class Clock:
             lines: how many they are.
             agreed: whether two of them say so; the others may say nothing.
         """
-        self._arrived, wall = self._steady(), self._wall()
+        before, self._arrived, wall = self._arrived, self._steady(), self._wall()
+        silence = max(self._arrived - before, 0.0)
         if stamp is None:
             if not self._stamped:
                 self.seconds = max(wall, self.seconds)
@@ -137,7 +150,7 @@ class Clock:
         ahead = stamp - self.seconds
         if ahead < 0:
             self.late_lines += lines
-        if abs(ahead) <= self._reach:
+        if -self._reach <= ahead <= self._reach + silence:  # we heard that nothing came
             self._doubtful = None
             self.seconds = max(self.seconds, stamp)
         elif agreed or self._confirms(stamp, ahead):

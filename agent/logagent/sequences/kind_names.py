@@ -47,9 +47,8 @@ def events_of(carried: Carried) -> Iterator[int]:
     One, or where an event came ``before`` another that it should follow, the two in this order.
     """
     yield carried.event
-    before: int = getattr(carried, "before", -1)  # not every voter looks at the order
-    if before >= 0:
-        yield before
+    if carried.before >= 0:
+        yield carried.before
 
 
 def _text(event: int, vocabulary: Vocabulary) -> str:

@@ -99,6 +99,8 @@ class ScanSequences:
         say: Callable[[str], None] | None,
         style: Style,
         overrides: Overrides | None = None,
+        *,
+        keep: bool = False,
     ) -> None:
         """Read the model.
 
@@ -108,6 +110,7 @@ class ScanSequences:
             say: prints one record as it comes; None: people read at the end (`lines`).
             style: how that is printed.
             overrides: what operators have said; sequences that they call normal are counted only.
+            keep: whether entries are kept though records are printed: for a page.
 
         Raises:
             LogagentError: the bundle has no such part, or the options make no rule.
@@ -120,6 +123,7 @@ class ScanSequences:
         self.watch.teach(Taught.of(overrides, model.vocabulary))
         self._reader = reader
         self._say = say
+        self._keep = keep or say is None
         self._style = style
         self._times = TimeParser()
         self._source: str | None = None
@@ -138,13 +142,28 @@ class ScanSequences:
         """Judge what is still open: every source is over."""
         self._take(self.watch.close())
 
+    @property
+    def reader(self) -> EventReader:
+        """Tells what events say."""
+        return self._reader
+
+    @property
+    def let_go(self) -> int:
+        """Entries that found no room."""
+        return self._let_go
+
+    def kinds(self) -> list[tuple[Finding, int]]:
+        """Return the entries: the one with the highest score, and how many; by score."""
+        ranked = sorted(self._entries.values(), key=lambda each: -each.finding.judged.score)
+        return [(each.finding, each.count) for each in ranked]
+
     def lines(self, top: int | None) -> list[str]:
         """Return what a person sees: entries, the highest scores first, and a line of totals."""
-        ranked = sorted(self._entries.values(), key=lambda each: -each.finding.judged.score)
+        ranked = self.kinds()
         shown = ranked[:top]
         lines = []
-        for number, entry in enumerate(shown, 1):
-            lines += finding_lines(number, entry.finding, entry.count, self._reader, self._style)
+        for number, (finding, count) in enumerate(shown, 1):
+            lines += finding_lines(number, finding, count, self._reader, self._style)
         if len(ranked) > len(shown):
             lines.append(f"… and {len(ranked) - len(shown):,} more kinds of sequences (--top)")
         if self._let_go:
@@ -169,6 +188,7 @@ class ScanSequences:
         for finding in findings:
             if self._say is not None:
                 self._say(dumps(finding_record(finding, self._reader, self._times)))
+            if not self._keep:
                 continue
             kind = signature(finding)
             entry = self._entries.get(kind)

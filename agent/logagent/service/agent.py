@@ -93,6 +93,7 @@ class Agent:
         self._joiners: dict[str, Joiner] = {}
         self.overrides = Overrides()
         self.sequences: SequenceAlerts | None = None
+        self._counted: dict[str, Any] = {}  # of sequences, before the last reload
         self._resting: object = None  # what is kept of sequences while the model cannot judge them
         self._lasting: dict[str, str] = {}  # trouble that was told and is not over
         self._learned: Facts | None = None  # told, but not saved yet
@@ -557,6 +558,10 @@ class Agent:
                 self.metrics.close()
             self.metrics = make_metrics(config, self.reporter)
         self.config, self.model, self.alerts = config, model, alerts
+        if self.sequences is not None:
+            self._counted = self.sequences.counts()
+        if sequences is not None:
+            sequences.before = self._counted
         self.sequences = sequences
         self._joiners.clear()
         self.blocked_until = -math.inf

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from logagent.sanitise import printable
+from logagent.service.sequence_counters import families
 from logagent.sinks import Alert
 
 __all__ = ["AlertCounts", "exposition"]
@@ -36,7 +37,9 @@ class AlertCounts:
         """Count alerts that were delivered."""
         for alert in alerts:
             try:
-                category = str(json.loads(alert.record).get("category", ""))
+                record = json.loads(alert.record)
+                whole = "sequence" if record.get("kind") == "sequence" else ""
+                category = str(record.get("category", whole))
             except (ValueError, AttributeError, RecursionError):
                 category = ""
             key = (_SEVERITIES.get(alert.severity, "other"), printable(category, 40))
@@ -103,6 +106,9 @@ def _lines(
         if key in memory:
             rounded = round(memory[key] / _MEMORY_STEP) * _MEMORY_STEP
             yield from _one(name, "gauge", "Rounded to 256 KiB.", [({}, rounded)])
+    if get("sequences_enabled"):
+        for family in families(get("sequences")):
+            yield from _one(*family)
     sinks = get("sinks", [])
     for name, kind, key, text in (
         ("sink_delivered_total", "counter", "delivered", "Alerts the sink took."),

@@ -59,6 +59,7 @@ def status(agent: Agent) -> dict[str, Any]:
         "groups": agent.alerts.counts(),
         "known_groups": agent.alerts.known_groups(),
         "overrides": len(agent.overrides.entries),
+        "sequences_enabled": agent.config.sequences.enabled,
         "sequences": None if agent.sequences is None else agent.sequences.counts(),
         "known_sequences": [] if agent.sequences is None else agent.sequences.known(),
         "blocked": time.monotonic() < agent.blocked_until,

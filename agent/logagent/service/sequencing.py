@@ -14,6 +14,7 @@ sequencer's, and `_KINDS` kinds with their latest record.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -40,6 +41,7 @@ from logagent.sequences.sequencer import AT_ONCE, Sequencer
 from logagent.sequences.taught import Taught
 from logagent.sequences.watch import Finding, Watch
 from logagent.service.own_lines import OWN_NAME, OwnLines
+from logagent.service.sequence_counters import grown
 from logagent.sinks import Alert
 from logagent.times import TimeParser
 
@@ -83,6 +85,9 @@ def make_sequences(
     report: Report,
     saved: object,
     own: OwnLines | None = None,
+    *,
+    wall: Callable[[], float] = time.time,
+    steady: Callable[[], float] = time.monotonic,
 ) -> SequenceAlerts:
     """Make what judges sequences, and go on where the last run stopped.
 
@@ -93,6 +98,8 @@ def make_sequences(
         report: hears of what was let go.
         saved: what `SequenceAlerts.state` returned; None at first.
         own: lines to leave out.
+        wall: the time of day [s since 1970].
+        steady: a clock that nobody sets [s].
 
     Raises:
         BundleError: the bundle cannot judge sequences, or a rule does not fit what it was
@@ -109,14 +116,20 @@ def make_sequences(
         ] or [trained]
     except ValueError as error:
         raise BundleError(f"sequences.rules: {error}") from None
-    alerts = SequenceAlerts(model, rules, config, host, identity=bundle.sha256, own=own)
+
+    def made() -> SequenceAlerts:
+        return SequenceAlerts(
+            model, rules, config, host, identity=bundle.sha256, own=own, wall=wall, steady=steady
+        )
+
+    alerts = made()
     if saved is not None:
         try:
             for trouble in alerts.load(saved):
                 report("sequences-let-go", trouble)
         except ValueError as error:  # of another version; the positions beside it are still good
             report("sequences-let-go", f"open sequences were let go: {error}")
-            alerts = SequenceAlerts(model, rules, config, host, identity=bundle.sha256, own=own)
+            alerts = made()
     return alerts
 
 
@@ -156,6 +169,7 @@ class SequenceAlerts:
             steady: a clock that nobody sets [s].
         """
         self._own = own
+        self.rules = rules
         self._reader = EventReader(model.vocabulary)
         sequencer = Sequencer(
             self._reader,
@@ -177,6 +191,9 @@ class SequenceAlerts:
         self._told: deque[float] = deque(maxlen=self._per_day)
         self._waiting: deque[Alert] = deque()
         self._forgotten = 0
+        self._told_count = 0
+        self.before: dict[str, Any] = {}
+        """Counters of what judged before a reload; `counts` goes on from them."""
 
     def teach(self, overrides: Overrides) -> None:
         """Go by other entries of the operator, from the next sequence that ends.
@@ -217,6 +234,23 @@ class SequenceAlerts:
     def close(self) -> None:
         """Judge all that is open: no line will come any more."""
         self._take(self.watch.close())
+
+    def take(self, findings: Iterable[Finding]) -> None:
+        """Queue what may be told by now of anomalous sequences that somebody else made."""
+        self._take(findings)
+
+    def due_at(self) -> float:
+        """Return when one of the kinds that wait may be told [s since 1970]; infinite: none waits.
+
+        `tick` tells it.
+        """
+        waits = (
+            kind.told_at + self._repeat_seconds if kind.told_at else -math.inf
+            for kind in self._kinds.values()
+            if kind.latest is not None
+        )
+        full = len(self._told) == self._per_day
+        return max(min(waits, default=math.inf), self._told[0] + _DAY_SECONDS if full else 0.0)
 
     def next_alert(self) -> Alert | None:
         """Return the alert to be delivered next; `delivered` moves on."""
@@ -267,6 +301,7 @@ class SequenceAlerts:
         if len(self._told) == self._per_day and 0 <= now - self._told[0] < _DAY_SECONDS:
             return
         self._told.append(now)
+        self._told_count += 1
         self._waiting.append(kind.latest)
         kind.ids.append(kind.latest.id)
         kind.latest, kind.told_at, kind.told_count = None, now, kind.count
@@ -288,11 +323,13 @@ class SequenceAlerts:
     def counts(self) -> dict[str, Any]:
         """Return the counters, for the status; JSON-able."""
         held = sum(kind.latest is not None for kind in self._kinds.values())
-        return self.watch.counts() | {
+        counts = self.watch.counts() | {
+            "told": self._told_count,
             "kinds": len(self._kinds),
             "kinds_held_back": held,
             "kinds_forgotten": self._forgotten,
         }
+        return grown(counts, self.before)
 
     def known(self) -> list[dict[str, Any]]:
         """Return the kinds, the one seen last first, for the status; JSON-able."""

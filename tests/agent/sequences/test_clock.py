@@ -8,7 +8,7 @@ import pytest
 from logagent.sequences.clock import Clock, LineTimes
 from logagent.sequences.rules import Rule
 
-from .fakes import JOB, block, line, seen, sequencer
+from .fakes import JOB, block, line, seen, sequencer, sessions
 
 NOON = 1_800_000_000.0
 DAY = 86400.0
@@ -115,3 +115,16 @@ def test_silence_counts_but_not_the_time_in_which_nobody_read() -> None:
     now[0] += DAY
     again.load(clock.state())
     assert 100.0 == again.now()
+
+
+def test_a_stamp_that_the_next_one_soon_follows_is_believed_at_once() -> None:
+    steps = ((0, "begin"), (20, "work"), (30, "end"))
+    hours = [line(n, what, 18000 * n + second) for n in (0, 1) for second, what in steps]
+    made = sequencer(Rule(key=JOB, timeout_seconds=60.0))
+    assert [("j0", 3), ("j1", 3)] == sessions([*seen(made, *hours), *made.close()])
+
+
+def test_one_odd_stamp_among_others_moves_nothing() -> None:
+    lines = [line(0, "work", second) for second in (0, 18000, 20, 30)]
+    made = sequencer(Rule(key=JOB, timeout_seconds=60.0))
+    assert [("j0", 4)] == sessions([*seen(made, *lines), *made.close()])

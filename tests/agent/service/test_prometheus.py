@@ -18,6 +18,7 @@ from logagent.config_sections import Prometheus
 from logagent.service import prometheus as module
 from logagent.service.metrics import AlertCounts, exposition
 from logagent.service.prometheus import FILE_SECONDS, Metrics
+from logagent.service.sequence_counters import grown
 from logagent.sinks import Alert
 
 STATUS: dict[str, Any] = {
@@ -63,6 +64,28 @@ def parsed(data: bytes) -> dict[str, Any]:
             assert (sample.name, labels) not in found
             found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
     return found
+
+
+SEQUENCES: dict[str, Any] = {
+    "open": 5,
+    "judged": 100,
+    "anomalous": 4,
+    "misses": 30,
+    "lines": 1000,
+    "unknown_lines": 7,
+    "no_key": 40,
+    "malformed_keys": 2,
+    "evicted": 3,
+    "truncated": 1,
+    "late_lines": 0,
+    "clock_jumps": 0,
+    "unjudged_lines": 0,
+    "ended": {"idle": 97, "evicted": 3},
+    "told": 2,
+    "kinds": 3,
+    "kinds_held_back": 1,
+    "kinds_forgotten": 0,
+}
 
 
 class Asked:
@@ -118,6 +141,55 @@ def asked() -> Iterator[Asked]:
     made = Asked()
     yield made
     made.metrics.close()
+
+
+def sequences(**more: Any) -> dict[str, Any]:
+    return parsed(exposition(STATUS | more, AlertCounts(), 0.0, True))
+
+
+def test_sequences_are_counted_while_they_are_wanted() -> None:
+    found = sequences(sequences_enabled=True, sequences=SEQUENCES)
+
+    assert (1, 5, 100, 4, 3, 30) == tuple(
+        found[f"logagent_sequences_{name}"]
+        for name in ("up", "open", "judged_total", "anomalous_total", "evicted_total",
+                     "model_asked_total")
+    )  # fmt: skip
+    assert (2, 3, 1) == tuple(
+        found[f"logagent_sequence_kinds{name}"] for name in ("_told_total", "", "_held_back")
+    )
+    assert 97 == found["logagent_sequences_ended_total{reason=idle}"]
+    left = "logagent_sequence_lines_left_out_total"
+    assert (40, 2) == (found[f"{left}{{reason=no_key}}"], found[f"{left}{{reason=malformed_key}}"])
+    assert not [name for name in found if "taught" in name]  # not counted by this agent
+    taught = sequences(sequences_enabled=True, sequences=SEQUENCES | {"taught": 6})
+    assert 6 == taught["logagent_sequence_taught_total"]
+
+
+def test_sequences_that_a_model_cannot_judge_are_down_and_unwanted_ones_not_there() -> None:
+    found = sequences(sequences_enabled=True).items()
+
+    assert [("logagent_sequences_up", 0)] == [each for each in found if "_sequence" in each[0]]
+    assert not [name for name in sequences(sequences=SEQUENCES) if "_sequence" in name]
+
+
+def test_counters_of_sequences_go_on_after_a_reload() -> None:
+    fresh = SEQUENCES | {"open": 9, "judged": 1, "ended": {"idle": 1, "long": 2}, "new": 8}
+    assert grown(SEQUENCES, {}) == SEQUENCES
+    found = grown(fresh, SEQUENCES)
+
+    assert (9, 3, 101, 8) == tuple(found[name] for name in ("open", "kinds", "judged", "new"))
+    assert {"idle": 98, "evicted": 3, "long": 2} == found["ended"]
+
+
+def test_alerts_of_sequences_are_a_category_of_their_own() -> None:
+    counts = AlertCounts()
+    record = b'{"kind":"sequence"}'
+    counts.add([Alert("a" * 16, record, "x", 4), alert(""), alert("storage")])
+
+    assert [("error", ""), ("error", "storage"), ("warning", "sequence")] == [
+        (each["severity"], each["category"]) for each, _ in counts.samples()
+    ]
 
 
 def get(path: str) -> bytes:

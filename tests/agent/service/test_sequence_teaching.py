@@ -41,7 +41,7 @@ def overrides(*entries: Override, now: float = NOON) -> Overrides:
 def told(**settings: Any) -> Told:
     """Return one whose model names unknown events, too: kinds of more than one event."""
     made = Told(**settings)
-    made.alerts.watch._judge = MissingEnd()
+    made.alerts.watch._ask = MissingEnd().judge
     return made
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from logagent.bundle import DEFAULT_BUNDLE, Bundle
+from logagent.bundle import DEFAULT_BUNDLE, Bundle, write_bundle
 from logagent.config import Config, load
 from logagent.config_sections import Sequences
 from logagent.errors import BundleError, ConfigError
@@ -144,6 +144,18 @@ def test_a_clock_that_is_put_right_is_no_silence() -> None:
     assert 0 == made.alerts.watch.judged
     made.idle()
     assert {"idle": 1} == made.alerts.watch.counts()["ended"]
+
+
+def test_the_first_line_after_a_silence_that_was_heard_is_of_its_own_time() -> None:
+    made = Told()
+    made.see(line(1, "begin", 0), line(1, "end", 1))
+    made.now += 7200  # two hours, of which the log says nothing
+    made.alerts.tick()
+    made.see(line(2, "begin", 7200))
+    made.now += 5
+    made.see(line(2, "end", 7205))
+    made.idle()
+    assert (2, 0) == (made.alerts.watch.judged, made.alerts.watch.counts()["clock_jumps"])
 
 
 def test_what_is_open_and_what_waits_survives_a_restart() -> None:
@@ -380,3 +392,39 @@ def test_kill_9_in_the_middle_of_a_session_loses_nothing_of_it(running: Running)
     )
     assert [("j2", 1, 2)] == [(each["session"], each["lines"], each["line"]) for each in found]
     assert 1 == running.status()["sequences"]["open"]
+
+
+@pytest.mark.slow
+def test_a_reload_keeps_counters_and_a_bundle_that_cannot_judge_is_not_taken(
+    running: Running,
+) -> None:
+    made = bundle(running.folder / "jobs.bundle", Rule(key=JOB, timeout_seconds=60.0))
+    (running.folder / "logagent.toml").write_text(
+        f"[sequences]\nenabled = true\n[model]\nbundle = '{made}'\nbackend = 'numpy'\n"
+    )
+    running.start("--from-start")
+    running.append(*(f"{line(each, 'begin', 3600 * each).decode()}\n" for each in range(3)))
+    running.read(3)
+    before = until(lambda: (found := running.status()["sequences"])["judged"] and found, "judged")
+    assert 1 == before["told"]
+
+    other = running.folder / "other.bundle"
+    write_bundle(other, (shipped := Bundle.load(DEFAULT_BUNDLE)).manifest, {
+        name: bytes(shipped.part(name)) for name in shipped.sizes() if name != "manifest"
+    })  # fmt: skip
+    kept, sha256 = made.read_bytes(), running.status()["model"]["sha256"]
+    other.replace(made)
+    running.send(signal.SIGHUP)
+    (said,) = until(lambda: running.messages("reload-failed"), "a refusal")
+    assert "nothing was changed" in said
+    assert "no part 'sequences'" in said
+    now = running.status()
+    assert (sha256, before) == (now["model"]["sha256"], now["sequences"])
+
+    other.write_bytes(kept)
+    other.replace(made)
+    running.send(signal.SIGHUP)
+    until(lambda: "reloaded" in running.said(), "a reload")
+    after = running.status()["sequences"]
+    assert before | {"misses": after["misses"]} == after
+    assert before["misses"] <= after["misses"]
