@@ -25,7 +25,7 @@ from typing import Final, Protocol, TypeAlias
 
 from logagent.blocks import Block
 from logagent.cache import TwoGenerationCache
-from logagent.keys import CodePlaces, fast_keys, loose_keys
+from logagent.keys import CodePlaces, FastHashes, fast_keys, loose_keys
 from logagent.model import Floats
 from logagent.normalise import templates
 
@@ -151,6 +151,8 @@ class Judge:
                 score below the threshold can mean something; None: the threshold.
         """
         self.counters = Counters()
+        self.hashes: FastHashes | None = None
+        """Where fast keys are found, if somebody else asks for those of the same blocks."""
         self._scorer = scorer
         self._threshold = threshold
         self._floor = 0.0 if keep_normal else threshold if floor is None else floor
@@ -180,7 +182,10 @@ class Judge:
             self.counters.lines += len(pairs)
             self.counters.fast_misses += len(pairs)
             return [verdict for verdict, _ in pairs]
-        keys = list(map(hash, fast_keys(block.data)))
+        if self.hashes is None:
+            keys = list(map(hash, fast_keys(block.data)))
+        else:
+            keys = self.hashes.of(block.data)
         found = list(map(self._by_fast_key.young, keys))
         self.counters.lines += len(found)
         # A set of a list is one C pass; `in` on the list itself would compare object by object.

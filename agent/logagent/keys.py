@@ -22,7 +22,7 @@ import numpy as np
 
 from logagent.kept import CODE_DIGITS, IS_LETTER, ZERO, follow_code, http_statuses, ranges, zeros
 
-__all__ = ["CodePlaces", "fast_keys", "loose_keys"]
+__all__ = ["CodePlaces", "FastHashes", "fast_keys", "loose_keys"]
 
 _DIGITS = b"0123456789"
 # What stands for kept numbers in a key; control bytes are not mistaken for text.
@@ -51,6 +51,24 @@ def fast_keys(block: bytes) -> list[bytes]:
         marked[statuses] = _HTTP_MARK + (raw[statuses] - ZERO)
     block = marked.tobytes()
     return block.translate(None, _DIGITS).split(b"\n")
+
+
+class FastHashes:
+    """Hashes of fast keys, worked out once for those who ask about the same block in turn.
+
+    Memory: O(lines of a block): those of the latest one.
+    """
+
+    def __init__(self) -> None:
+        self._block = b""
+        self._hashes = [hash(b"")]
+
+    def of(self, block: bytes) -> list[int]:
+        """Return the hash of every line's fast key, not to be changed."""
+        if block is not self._block:
+            self._hashes = list(map(hash, fast_keys(block)))
+            self._block = block
+        return self._hashes
 
 
 def loose_keys(block: bytes) -> list[bytes]:

@@ -14,7 +14,7 @@ from typing import Final
 
 from logagent.blocks import Block
 from logagent.cache import TwoGenerationCache
-from logagent.keys import fast_keys, loose_keys
+from logagent.keys import FastHashes, loose_keys
 from logagent.sequences.vocabulary import Vocabulary, event_keys
 
 __all__ = ["EventReader"]
@@ -29,6 +29,8 @@ class EventReader:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
+        self.hashes = FastHashes()
+        """Of the latest block; for the judge of its lines, too."""
         self.unknown_lines = 0
         """Lines whose event the vocabulary does not know."""
         self._by_fast_key: TwoGenerationCache[int] = TwoGenerationCache(_CAPACITY)
@@ -50,7 +52,7 @@ class EventReader:
             self._skip -= 1
             numbers = [found >> 1 for found in self._loosely(block.lines())[0]]
         else:
-            keys = list(map(hash, fast_keys(block.data)))
+            keys = self.hashes.of(block.data)
             found = list(map(self._by_fast_key.young, keys))
             if None in set(found):
                 self._settle(block, keys, found)

@@ -113,6 +113,8 @@ class ScanSequences:
         rule = chosen_rule(model.rule, options)
         sequencer = Sequencer(reader, [rule], max_sessions=options.max_sessions)
         self.watch = Watch(sequencer, model.ensemble)
+        self.hashes = reader.hashes
+        """For the judge of the same lines."""
         self._reader = reader
         self._say = say
         self._style = style

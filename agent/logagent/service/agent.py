@@ -195,6 +195,7 @@ class Agent:
             self._resting = at_rest(saved)
             return None
         self._resting = None
+        model.judge.hashes = made.hashes
         return made
 
     def _judging(self, config: Config, model: Model, saved: object) -> tuple[Model, Alerts]:
