@@ -79,7 +79,7 @@ def _made_over(tree: Any) -> Any:
     return _of([_item(op, value) for op, value in tree], tree.state)
 
 
-def _item(op: Any, value: Any) -> tuple[Any, Any]:
+def _item(op: Any, value: Any) -> tuple[Any, Any]:  # noqa: PLR0911 - one for each kind of part
     if op is ops.LITERAL:
         return _NOTHING if value == _NEWLINE else (op, value)
     if op is ops.NOT_LITERAL:
