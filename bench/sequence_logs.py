@@ -1,4 +1,4 @@
-"""Logs of two more kinds for bench/sequences_cost.py, and labels to train on: only costs count here.
+"""Logs of two more kinds for bench/sequences_cost.py, with labels; only costs count here.
 
 `requests` is made: requests to a service under fresh UUIDs, two hundred at a time, every fifth line
 of none. `logins` is a sample of OpenSSH's log, over and over with other process numbers. A label
@@ -65,7 +65,9 @@ def requests(folder: Path, lines: int) -> Made:
             if not steps:
                 going[at] = going[-1]
                 going.pop()
-    return Made(log, _labels(folder / "requests.tsv", labels), r"\[(?P<session>[0-9a-f-]{36})\]", 30)
+    return Made(
+        log, _labels(folder / "requests.tsv", labels), r"\[(?P<session>[0-9a-f-]{36})\]", 30
+    )
 
 
 def logins(folder: Path, sample: Path, lines: int) -> Made:

@@ -55,12 +55,12 @@ class LineKeys:
             if len(found) == len(ends):
                 return found if self._groups == 1 else [each[group - 1] for each in found]
         keys: list[bytes | None] = [None] * len(ends)
-        index, count = -1, 0
-        for match in linewise.finditer(block.data):
-            index = ends.index(match.end(), index + 1)  # a match goes to the end of its line
+        matches = list(linewise.finditer(block.data))
+        index, find = -1, ends.index
+        for match in matches:
+            index = find(match.end(), index + 1)  # a match goes to the end of its line
             keys[index] = match[group] or b""
-            count += 1
-        self._every = count == len(ends)
+        self._every = len(matches) == len(ends)
         return keys
 
 

@@ -10,11 +10,9 @@ sessions), whose number and events are bounded together for all tables (`Room`).
 from __future__ import annotations
 
 import math
-from array import array
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 from logagent.blocks import Block
@@ -121,51 +119,52 @@ class Sessions:
         if self._block is not block:
             self._block, self._keys = block, self._line_keys.of(block)
         start, stop = span
-        lines: defaultdict[bytes | None, list[int]] = defaultdict(list)
-        for index, key in enumerate(islice(self._keys, start, stop), start):
-            lines[key].append(index)
+        keys = self._keys if stop - start == len(self._keys) else self._keys[start:stop]
         if stop == len(self._keys):  # let go: there may be many tables
             self._block, self._keys = None, []
-        self._counters.no_key += len(lines.pop(None, ()))
-
         table, most = self._open, self.rule.max_events
+        half = most // 2
+        get, touch = table.get, table.move_to_end
         idle = self.rule.timeout_seconds or math.inf
         data, ends, number, offset = block.data, block.line_ends(), block.first_line, block.offset
         over: list[Episode] = []
-        latest: dict[int, bytes] = {}  # the keys of lines that are the last of their session
-        kept = 0
-        for key, indices in lines.items():  # by the first line of each
-            session = table.get(key)  # type: ignore[arg-type]  # None was taken out
-            if session is not None and seconds - session.seconds >= idle:
-                over.append(self._end(key, "idle"))  # type: ignore[arg-type]
-                session = None
-            last = indices[-1]
-            if session is None:
-                if not key or len(key) > MAX_KEY_BYTES:
-                    self._counters.malformed_keys += len(indices)
+        latest: dict[bytes, int] = {}  # the last line of each session, not set at each of its lines
+        no_key = begun = kept = 0
+        for index, key in enumerate(keys, start):
+            if key is None:
+                no_key += 1
+                continue
+            session = get(key)
+            if session is None or seconds - session.seconds >= idle:
+                if session is not None:
+                    over.append(self._end(key, "idle"))
+                elif not key or len(key) > MAX_KEY_BYTES:
+                    self._counters.malformed_keys += 1
                     continue
-                first = indices[0]
-                line, place = number + first if number else 0, block.line_offset(first)
-                session = table[key] = Open(source, fingerprint, line, place, block.line(first))
-                session.began = seconds
-                self._room.open += 1
+                line, place = number + index if number else 0, block.line_offset(index)
+                session = table[key] = Open(source, fingerprint, line, place, block.line(index))
+                session.began = session.seconds = seconds
+                begun += 1
+            else:
+                touch(key)
+            latest[key] = index
+            count = session.count
+            if count < most:
+                session.events.append(events[index])
+                kept += 1
+            else:
+                session.events[half + (count - half) % (most - half)] = events[index]
+            session.count = count + 1
+        for key, last in latest.items():
+            session = table[key]
             session.last_source = source
             session.last_line = number + last if number else 0
             begin = ends[last - 1] + 1 if last else 0
             session.last_offset = offset + begin
             session.last_text = data[begin : min(ends[last], begin + SAMPLE_BYTES)]
             session.seconds = seconds
-            latest[last] = key  # type: ignore[assignment]
-            held, count = session.events, session.count + len(indices)
-            if count <= most:
-                for index in indices:
-                    held.append(events[index])
-                kept += len(indices)
-            else:
-                kept += _keep([events[index] for index in indices], held, session.count, most)
-            session.count = count
-        for last in sorted(latest):
-            table.move_to_end(latest[last])
+        self._counters.no_key += no_key
+        self._room.open += begun
         self._room.held += kept
         return over
 
@@ -223,16 +222,3 @@ class Sessions:
             self._open[key[:MAX_KEY_BYTES]] = opened
             self._room.open += 1
             self._room.held += len(opened.events)
-
-
-def _keep(events: list[int], held: array[int], count: int, most: int) -> int:
-    """Hold more events of a session than it may have; return how many more are held now.
-
-    The latest take the place of the oldest after the first half.
-    """
-    room = most - len(held)
-    held.extend(events[:room])
-    half = most // 2
-    for turn, event in enumerate(events[room:], max(count, most) - half):
-        held[half + turn % (most - half)] = event
-    return room
