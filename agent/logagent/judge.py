@@ -25,7 +25,7 @@ from typing import Final, Protocol, TypeAlias
 
 from logagent.blocks import Block
 from logagent.cache import TwoGenerationCache
-from logagent.keys import CodePlaces, fast_keys, loose_keys
+from logagent.keys import BlockHashes, CodePlaces, fast_keys, loose_keys
 from logagent.model import Floats
 from logagent.normalise import templates
 
@@ -151,6 +151,8 @@ class Judge:
                 score below the threshold can mean something; None: the threshold.
         """
         self.counters = Counters()
+        self.hashes: BlockHashes | None = None
+        """Of keys, if somebody else asks for those of the same blocks."""
         self._scorer = scorer
         self._threshold = threshold
         self._floor = 0.0 if keep_normal else threshold if floor is None else floor
@@ -176,11 +178,18 @@ class Judge:
         """Return a verdict for every line of a block."""
         if self._skip:
             self._skip -= 1
-            pairs, _ = self._judge_loosely(loose_keys(block.data), block.lines)
+            if self.hashes is None:
+                keys = list(map(hash, loose_keys(block.data)))
+            else:
+                keys = self.hashes.loose(block.data)
+            pairs, _ = self._judge_loosely(keys, block.lines)
             self.counters.lines += len(pairs)
             self.counters.fast_misses += len(pairs)
             return [verdict for verdict, _ in pairs]
-        keys = list(map(hash, fast_keys(block.data)))
+        if self.hashes is None:
+            keys = list(map(hash, fast_keys(block.data)))
+        else:
+            keys = self.hashes.fast(block.data)
         found = list(map(self._by_fast_key.young, keys))
         self.counters.lines += len(found)
         # A set of a list is one C pass; `in` on the list itself would compare object by object.
@@ -212,7 +221,7 @@ class Judge:
         self.counters.fast_misses += len(misses)
         lines = [block.line(index) for index in misses]
         loose = loose_keys(b"\n".join(lines))
-        pairs, unknown = self._judge_loosely(loose, lambda: lines)
+        pairs, unknown = self._judge_loosely(list(map(hash, loose)), lambda: lines)
         remember = self._by_fast_key.add
         for at, (index, (verdict, coded)) in enumerate(zip(misses, pairs, strict=True)):
             found[index] = verdict
@@ -227,19 +236,18 @@ class Judge:
             self._skip = _SKIP_BLOCKS
 
     def _judge_loosely(
-        self, loose: list[bytes], lines: Callable[[], list[bytes]]
+        self, keys: list[int], lines: Callable[[], list[bytes]]
     ) -> tuple[list[tuple[Verdict, bool]], int]:
         """Judge lines by loose key; what no cache knows is normalised and judged by template.
 
         Args:
-            loose: the loose key of every line.
+            keys: hash of the loose key of every line.
             lines: gives the lines themselves; called only if needed.
 
         Returns:
             For every line its verdict and whether it has a number that fast keys lack; and how
             many lines no cache knew.
         """
-        keys = list(map(hash, loose))
         found = list(map(self._by_loose_key.young, keys))
         if None not in set(found):
             return found, 0  # type: ignore[return-value]  # no None

@@ -22,7 +22,7 @@ import numpy as np
 
 from logagent.kept import CODE_DIGITS, IS_LETTER, ZERO, follow_code, http_statuses, ranges, zeros
 
-__all__ = ["CodePlaces", "fast_keys", "loose_keys"]
+__all__ = ["BlockHashes", "CodePlaces", "fast_keys", "loose_keys"]
 
 _DIGITS = b"0123456789"
 # What stands for kept numbers in a key; control bytes are not mistaken for text.
@@ -92,6 +92,36 @@ def loose_keys(block: bytes) -> list[bytes]:
     digits = ranges(at[codes], end[codes])
     marked[digits] = raw[digits] + _CODE_MARK
     return marked.tobytes().translate(None, b"\0").split(b"\n")[1:-1]
+
+
+class BlockHashes:
+    """Hashes of keys, worked out once for those who ask about the same block in turn.
+
+    Memory: O(lines of a block), and the block: the latest one.
+    """
+
+    def __init__(self) -> None:
+        self._block = b""
+        self._fast: list[int] | None = None
+        self._loose: list[int] | None = None
+
+    def fast(self, block: bytes) -> list[int]:
+        """Return the hash of every line's fast key, not to be changed."""
+        self._turn_to(block)
+        if self._fast is None:
+            self._fast = list(map(hash, fast_keys(block)))
+        return self._fast
+
+    def loose(self, block: bytes) -> list[int]:
+        """Return the hash of every line's loose key, not to be changed."""
+        self._turn_to(block)
+        if self._loose is None:
+            self._loose = list(map(hash, loose_keys(block)))
+        return self._loose
+
+    def _turn_to(self, block: bytes) -> None:
+        if block is not self._block:  # the same object: a comparison of bytes is not worth it
+            self._block, self._fast, self._loose = block, None, None
 
 
 _CODE_IN_KEY = re.compile(rb"[\x90-\x99]+")

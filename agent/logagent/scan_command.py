@@ -104,6 +104,8 @@ def scan_command(paths: Sequence[str], options: Options) -> int:
         overrides=overrides,
         on_problem=printer.problem,
     )
+    if sequences is not None:
+        scan.judge.hashes = sequences.hashes
     watchers = [each for each in (report, sequences) if each is not None]
     interrupted = False
     try:

@@ -10,11 +10,12 @@ event of the vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from logagent.blocks import Block
 from logagent.cache import TwoGenerationCache
-from logagent.keys import fast_keys, loose_keys
+from logagent.keys import BlockHashes, loose_keys
 from logagent.sequences.vocabulary import Vocabulary, event_keys
 
 __all__ = ["EventReader"]
@@ -29,6 +30,8 @@ class EventReader:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
+        self.hashes = BlockHashes()
+        """Of keys of the latest block; for the judge of its lines, too."""
         self.unknown_lines = 0
         """Lines whose event the vocabulary does not know."""
         self._by_fast_key: TwoGenerationCache[int] = TwoGenerationCache(_CAPACITY)
@@ -48,9 +51,10 @@ class EventReader:
         """Return the number of every line's event."""
         if self._skip:
             self._skip -= 1
-            numbers = [found >> 1 for found in self._loosely(block.lines())[0]]
+            coded, _ = self._loosely(self.hashes.loose(block.data), block.line)
+            numbers = [each >> 1 for each in coded]
         else:
-            keys = list(map(hash, fast_keys(block.data)))
+            keys = self.hashes.fast(block.data)
             found = list(map(self._by_fast_key.young, keys))
             if None in set(found):
                 self._settle(block, keys, found)
@@ -71,7 +75,9 @@ class EventReader:
                     misses.append(index)
         if not misses:
             return
-        read, fresh = self._loosely([block.line(index) for index in misses])
+        lines = [block.line(index) for index in misses]
+        loose = list(map(hash, loose_keys(b"\n".join(lines))))
+        read, fresh = self._loosely(loose, lines.__getitem__)
         for index, coded in zip(misses, read, strict=True):
             found[index] = coded >> 1
             if not coded & 1:
@@ -81,16 +87,26 @@ class EventReader:
         if self._streak >= _STREAK_BLOCKS:
             self._skip, self._streak = _SKIP_BLOCKS, 0
 
-    def _loosely(self, lines: list[bytes]) -> tuple[list[int], int]:
+    def _loosely(self, keys: list[int], line: Callable[[int], bytes]) -> tuple[list[int], int]:
         """Return twice the number of each line's event, and how many no cache knew.
 
         One more where the line has a number that fast keys lack.
+
+        Args:
+            keys: hash of the loose key of every line.
+            line: gives a line by its index.
         """
-        keys = list(map(hash, loose_keys(b"\n".join(lines))))
-        found = list(map(self._by_loose_key.get, keys))
-        misses = [index for index, number in enumerate(found) if number is None]
+        found = list(map(self._by_loose_key.young, keys))
+        misses = []
+        if None in set(found):
+            known = self._by_loose_key.get
+            for index, number in enumerate(found):
+                if number is None:
+                    found[index] = known(keys[index])
+                    if found[index] is None:
+                        misses.append(index)
         if misses:
-            events, texts, coded = event_keys([lines[index] for index in misses])
+            events, texts, coded = event_keys([line(index) for index in misses])
             for index, event, text, with_code in zip(misses, events, texts, coded, strict=True):
                 number = self.vocabulary.number(event)
                 if number >= self.vocabulary.known:

@@ -121,6 +121,8 @@ class ScanSequences:
         sequencer = Sequencer(reader, [rule], max_sessions=options.max_sessions)
         self.watch = Watch(sequencer, model.ensemble)
         self.watch.teach(Taught.of(overrides, model.vocabulary))
+        self.hashes = reader.hashes
+        """For the judge of the same lines."""
         self._reader = reader
         self._say = say
         self._keep = keep or say is None

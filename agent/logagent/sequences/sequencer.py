@@ -36,7 +36,7 @@ AT_ONCE: Final = 512
 board, several, and whoever reads logs has other things to do."""
 MAX_TABLES: Final = 256
 """Logs of which sequences are open."""
-_LINES: Final = 256  # taken in at a time: the room is overdrawn by as many sessions at most
+_LINES: Final = 256  # taken in at a time where room may be short: it is overdrawn by as many
 _REACH_SECONDS: Final = 3600.0  # [s] least that one stamp alone may move a clock
 
 
@@ -114,8 +114,10 @@ class Sequencer:
             for episode in islice(log.table.expire(seconds), left):
                 left -= 1
                 yield episode
-            for at in range(start, stop, _LINES):
-                span = at, min(at + _LINES, stop)
+            spare = min(room.sessions - room.open, room.events - room.held)
+            step = max(stop - start, 1) if spare >= stop - start else _LINES
+            for at in range(start, stop, step):
+                span = at, min(at + step, stop)
                 yield from log.table.add(source, fingerprint, block, events, span, seconds)
                 while room.open > room.sessions or room.held > room.events:
                     yield self._crowded(log).evict()

@@ -17,7 +17,8 @@ from typing import Any
 
 from logagent.blocks import Block
 from logagent.sequences.episode import SAMPLE_BYTES, Ended, Episode, Names, Open
-from logagent.sequences.rules import MAX_KEY_BYTES, SESSION, Rule
+from logagent.sequences.line_keys import LineKeys
+from logagent.sequences.rules import MAX_KEY_BYTES, Rule
 
 __all__ = ["Counters", "Room", "Sessions"]
 
@@ -80,9 +81,9 @@ class Sessions:
         if rule.key is None:
             raise ValueError("sessions need a key")
         self.rule = rule
-        self._search = rule.key.pattern.search
-        self._reach = rule.key.reach
-        self._group = rule.key.pattern.groupindex[SESSION]
+        self._line_keys = LineKeys(rule.key)
+        self._block: Block | None = None  # whose lines are being given out
+        self._keys: list[bytes | None] = []  # of them
         self._room = room
         self._counters = counters
         self._events = events
@@ -115,36 +116,38 @@ class Sessions:
             span: the first of the lines, and the one after the last.
             seconds: their time.
         """
-        search, reach, group = self._search, self._reach, self._group
+        if self._block is not block:
+            self._block, self._keys = block, self._line_keys.of(block)
+        start, stop = span
+        keys = self._keys if stop - start == len(self._keys) else self._keys[start:stop]
+        if stop == len(self._keys):  # let go: there may be many tables
+            self._block, self._keys = None, []
         table, most = self._open, self.rule.max_events
         half = most // 2
         get, touch = table.get, table.move_to_end
         idle = self.rule.timeout_seconds or math.inf
+        data, ends, number, offset = block.data, block.line_ends(), block.first_line, block.offset
         over: list[Episode] = []
-        latest: dict[Open, int] = {}
-        begun = kept = no_key = 0
-        for index, line in enumerate(block.some_lines(*span), span[0]):
-            found = search(line, 0, reach)
-            if found is None:
+        latest: dict[bytes, int] = {}  # the last line of each session, not set at each of its lines
+        no_key = begun = kept = 0
+        for index, key in enumerate(keys, start):
+            if key is None:
                 no_key += 1
                 continue
-            key = found[group]
             session = get(key)
-            if session is not None and seconds - session.seconds >= idle:
-                over.append(self._end(key, "idle"))
-                session = None
-            if session is None:
-                if not key or len(key) > MAX_KEY_BYTES:
+            if session is None or seconds - session.seconds >= idle:
+                if session is not None:
+                    over.append(self._end(key, "idle"))
+                elif not key or len(key) > MAX_KEY_BYTES:
                     self._counters.malformed_keys += 1
                     continue
-                number = block.first_line + index if block.first_line else 0
-                offset = block.line_offset(index)
-                session = table[key] = Open(source, fingerprint, number, offset, line)
-                session.began = seconds
+                line, place = number + index if number else 0, block.line_offset(index)
+                session = table[key] = Open(source, fingerprint, line, place, block.line(index))
+                session.began = session.seconds = seconds
                 begun += 1
             else:
                 touch(key)
-                latest[session] = index
+            latest[key] = index
             count = session.count
             if count < most:
                 session.events.append(events[index])
@@ -152,12 +155,14 @@ class Sessions:
             else:
                 session.events[half + (count - half) % (most - half)] = events[index]
             session.count = count + 1
-            session.seconds = seconds
-        for session, index in latest.items():  # not at each of a session's lines
+        for key, last in latest.items():
+            session = table[key]
             session.last_source = source
-            session.last_line = block.first_line + index if block.first_line else 0
-            session.last_offset = block.line_offset(index)
-            session.last_text = block.line(index)[:SAMPLE_BYTES]
+            session.last_line = number + last if number else 0
+            begin = ends[last - 1] + 1 if last else 0
+            session.last_offset = offset + begin
+            session.last_text = data[begin : min(ends[last], begin + SAMPLE_BYTES)]
+            session.seconds = seconds
         self._counters.no_key += no_key
         self._room.open += begun
         self._room.held += kept

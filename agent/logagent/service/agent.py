@@ -198,6 +198,7 @@ class Agent:
             return None
         made.teach(self.overrides)
         self._resting = None
+        model.judge.hashes = made.hashes
         return made
 
     def _judging(self, config: Config, model: Model, saved: object) -> tuple[Model, Alerts]:

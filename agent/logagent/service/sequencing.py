@@ -181,6 +181,8 @@ class SequenceAlerts:
         self.watch = Watch(sequencer, model.ensemble)
         self._vocabulary = model.vocabulary
         self._taught: Taught | None = None
+        self.hashes = self._reader.hashes
+        """For the judge of the same lines."""
         self._per_day = config.sequences.alerts_per_day
         self._repeat_seconds = config.sequences.repeat_seconds
         self._host = host

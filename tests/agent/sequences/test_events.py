@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from logagent.judge import Judge
+from logagent.keys import fast_keys
 from logagent.sequences.events import EventReader
 from logagent.sequences.vocabulary import Vocabulary, event_keys
 
@@ -51,3 +57,26 @@ def test_what_is_remembered_of_unknown_lines_is_bounded() -> None:
     for x in NAMES:
         made.read(block(*(f"{x}{y}{z} never said".encode() for y in NAMES for z in "abc")))
     assert len(made._unknown) <= made.vocabulary.buckets
+
+
+def test_a_judge_of_the_same_blocks_shares_the_fast_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(
+        "logagent.keys.fast_keys", lambda data: asked.append(data) or fast_keys(data)
+    )
+    apart, made = reader(), reader()
+    judge = Judge(Scores(), 0.5)
+    judge.hashes = made.hashes
+    blocks = [block(line(number, "begin"), WORK, b"", line(number, "end")) for number in range(9)]
+    for each in blocks:
+        verdicts = Judge(Scores(), 0.5).judge(each)
+        assert [v.anomalous for v in verdicts] == [v.anomalous for v in judge.judge(each)]
+        assert apart.read(each) == made.read(each)
+    assert [each.data for each in blocks for _ in "ab"] == asked, "once for `apart`, once for two"
+
+
+class Scores:
+    """Calls a template anomalous if it has no end."""
+
+    def scores(self, templates: Sequence[bytes]) -> np.ndarray:
+        return np.array([b"end" not in each for each in templates], np.float32)

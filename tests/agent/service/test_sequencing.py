@@ -330,7 +330,7 @@ def test_what_waits_to_be_told_survives_a_model_that_cannot_judge_sequences(
     monkeypatch.setattr("logagent.service.agent.in_force", lambda _: SimpleNamespace(why="updated"))
     wanted, agent.pids = Config(sequences=Sequences(enabled=True)), [77]
     able, unable = (
-        SimpleNamespace(scorer=SimpleNamespace(bundle=Bundle.load(path)))
+        SimpleNamespace(scorer=SimpleNamespace(bundle=Bundle.load(path)), judge=SimpleNamespace())
         for path in (bundle(tmp_path / "b", Rule(key=JOB, timeout_seconds=60.0)), DEFAULT_BUNDLE)
     )
     first: Any = agent._sequences(wanted, able, None)  # type: ignore[arg-type]
