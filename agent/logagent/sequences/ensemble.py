@@ -9,6 +9,7 @@ an event is, and where a sequence begins and ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +71,17 @@ class Ensemble:
         """Size of the vocabulary: events are 0 … events - 1, buckets of unknown ones included."""
         self.parameters = sum(voter.parameters for voter in voters.values())
         """Numbers held by all voters."""
+
+    @property
+    def voters(self) -> Mapping[str, Voter]:
+        """The voters by name."""
+        return self._voters
+
+    def with_voters(self, voters: Mapping[str, Voter]) -> Ensemble:
+        """Return the same ensemble with some voters replaced, by name: elsewhere they run."""
+        made = copy(self)
+        made._voters = self._voters | dict(voters)
+        return made
 
     @classmethod
     def read(cls, part: Mapping[str, Any]) -> Ensemble:

@@ -1,4 +1,4 @@
-"""The command that trains on sessions of log lines."""
+"""The command that trains on sessions or windows of log lines."""
 
 from __future__ import annotations
 
@@ -20,10 +20,29 @@ def sequences(
     ],
     *,
     session_key: Annotated[
-        str,
+        str | None,
         typer.Option(metavar="REGEX", help="Lines with the same (?P<session>…) are a session."),
-    ],
-    labels: Annotated[Path, typer.Option(help="A session, a tab, 0 (normal) or 1, one to a line.")],
+    ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N[/STEP]", help="So many lines are a sequence, begun anew every STEP lines."
+        ),
+    ] = None,
+    window_seconds: Annotated[
+        str | None,
+        typer.Option(metavar="S[/STEP]", help="The same, in seconds of the log's own time."),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="A session, a tab, 0 (normal) or 1, one to a line. For windows: labelled lines."
+        ),
+    ] = None,
+    incidents: Annotated[
+        Path | None,
+        typer.Option(help="Start, a tab, end (ISO 8601): windows of these times are anomalous."),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Bundle to write.")],
     base: Annotated[
         Path, typer.Option(help="Bundle whose other parts are taken over.")
@@ -43,28 +62,45 @@ def sequences(
     max_events: Annotated[
         int,
         typer.Option(
-            min=2, max=4096, help="Events kept of a session; of a longer one its two ends."
+            min=2, max=4096, help="Events kept of a sequence; of a longer one its two ends."
         ),
     ] = 512,
     false_alarms: Annotated[
         float,
         typer.Option(
-            min=0.0, max=0.5, metavar="SHARE", help="Of distinct normal sessions: may be flagged."
+            min=0.0, max=0.5, metavar="SHARE", help="Of distinct normal sequences: may be flagged."
         ),
     ] = 0.01,
+    onnx: Annotated[
+        bool,
+        typer.Option("--onnx", help="Add the same as an ONNX graph, for --backend onnxruntime."),
+    ] = False,
     seed: SeedOption = 0,
 ) -> None:
-    """Train on labelled sessions of log lines: a bundle for `logagent scan --sequences`.
+    """Train on labelled sessions or windows of lines: a bundle for `logagent scan --sequences`.
 
     See docs/sequences-agent.md.
     """
-    need(("sklearn",))
+    need(("sklearn", "onnx", "onnxruntime") if onnx else ("sklearn",))
     building = importlib.import_module("logagent_build.sequences.building")
     with exit_codes():
         rule = building.rule_for(
             session_key,
+            window,
+            window_seconds,
             timeout_seconds=session_timeout,
             across=session_across,
             max_events=max_events,
         )
-        building.build(logs, rule, labels, base, out, seed=seed, false_alarms=false_alarms, say=say)
+        building.build(
+            logs,
+            rule,
+            labels,
+            base,
+            out,
+            incidents=incidents,
+            onnx=onnx,
+            seed=seed,
+            false_alarms=false_alarms,
+            say=say,
+        )

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from logagent.bundle import Bundle, write_bundle
+from logagent.sequences.onnx_voters import ONNX_PART
 from logagent.sequences.part import PART, pack
-from logagent.sequences.rules import Rule, session_key
+from logagent.sequences.rules import Rule, session_key, window_length
 
+from logagent_build.annotate.outputs import writable
+from logagent_build.sequences.line_labels import Incidents, LineLabels, WindowLabels
 from logagent_build.sequences.lines import Gathered, gather, read_labels
 
 __all__ = ["FALSE_ALARMS", "add_part", "build", "rule_for"]
@@ -24,39 +27,96 @@ that is harder than HDFS: there the least cut of `training.Settings` is above it
 and a tenth of the sessions, seeds 101 and 102)."""
 
 
-def rule_for(session_key_: str, *, timeout_seconds: float, across: bool, max_events: int) -> Rule:
+BLOCK_WINDOWS = 8
+"""Windows in a row, counted without those that overlap, that are left out of training together
+where the cut is set: neighbours share lines, or what was going on."""
+
+
+def rule_for(
+    session_key_: str | None,
+    window: str | None = None,
+    window_seconds: str | None = None,
+    *,
+    timeout_seconds: float,
+    across: bool,
+    max_events: int,
+) -> Rule:
     """Return the rule that the options name.
 
     Raises:
         ValueError: they make none.
     """
-    return Rule(
-        key=session_key(session_key_),
-        timeout_seconds=timeout_seconds,
-        across=across,
-        max_events=max_events,
-    )
+    given = [each is not None for each in (session_key_, window, window_seconds)]
+    if sum(given) != 1:
+        raise ValueError("give one of --session-key, --window, --window-seconds")
+    if session_key_ is not None:
+        return Rule(
+            key=session_key(session_key_),
+            timeout_seconds=timeout_seconds,
+            across=across,
+            max_events=max_events,
+        )
+    if timeout_seconds or across:
+        raise ValueError("windows have no --session-timeout and no --session-across")
+    if window is not None:
+        lines, steps = _length(window, "--window", whole=True)
+        return Rule(window_lines=int(lines), steps=steps, max_events=max_events)
+    seconds, steps = _length(window_seconds or "", "--window-seconds", whole=False)
+    return Rule(window_seconds=seconds, steps=steps, max_events=max_events)
+
+
+def _length(text: str, option: str, *, whole: bool) -> tuple[float, int]:
+    try:
+        return window_length(text, whole=whole)
+    except ValueError as error:
+        raise ValueError(f"{option}: {error}") from None
+
+
+def _labels(
+    rule: Rule, labels: Path | None, incidents: Path | None
+) -> dict[bytes, bool] | WindowLabels:
+    """Read the labels that were given.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: it has no labels, or they are not for such sequences.
+    """
+    if rule.key is not None:
+        if incidents is not None:
+            raise ValueError("--incidents are for windows; sessions need --labels")
+        if labels is None:
+            raise ValueError("sessions need --labels: a session, a tab, 0 or 1, one to a line")
+        return read_labels(labels)
+    if (labels is None) == (incidents is None):
+        raise ValueError("windows need one of --labels (of lines) and --incidents (times)")
+    if labels is not None:
+        return LineLabels(labels)
+    return Incidents(incidents or Path(), rule)
 
 
 def build(
     logs: Sequence[str],
     rule: Rule,
-    labels: Path,
+    labels: Path | None,
     base: Path,
     out: Path,
     *,
+    incidents: Path | None = None,
+    onnx: bool = False,
     seed: int = 0,
     false_alarms: float = FALSE_ALARMS,
     say: Callable[[str], None] = lambda _text: None,
 ) -> dict[str, Any]:
-    """Train on the sessions of some logs, and write a bundle with the part; return its record.
+    """Train on the sessions or windows of some logs, and write a bundle with the part; return its record.
 
     Args:
         logs: paths as `logagent scan` takes them.
         rule: how their lines make sessions.
-        labels: file with the label of each session.
+        labels: file with the label of each session, or of lines, for windows.
         base: bundle whose other parts are taken over.
         out: where the new bundle goes.
+        incidents: file with the times in which windows are anomalous.
+        onnx: whether the bundle gets the ensemble as an ONNX graph too.
         seed: of everything random.
         false_alarms: share of distinct normal sequences of the training that may be flagged.
         say: told what is done.
@@ -65,19 +125,29 @@ def build(
         OSError: a file cannot be read or written.
         ValueError: the logs or labels cannot be used.
         BundleError: the base cannot be used.
+        ConfigError: the output is one of the inputs.
+        ParityError: the ONNX graph does not judge as the ensemble does.
     """
     bundle = Bundle.load(base)
-    gathered = gather(logs, rule, read_labels(labels))
+    read = _labels(rule, labels, incidents)
+    _check_output(out, [labels, incidents, base, *map(Path, logs)])
+    gathered = gather(logs, rule, read)
     say(_summary(gathered))
     bad = int(gathered.labelled.anomalous.sum())
     if not 0 < bad < len(gathered.labelled):
-        raise ValueError("all sessions have one label: nothing can be learnt from that")
+        what = "sessions" if rule.key is not None else "windows"
+        raise ValueError(
+            f"all {what} have one label, {'anomalous' if bad else 'normal'}: nothing can be learnt "
+            f"from that{'; try shorter windows' if bad and rule.key is None else ''}"
+        )
     from logagent_build.sequences import choosing, export, training  # noqa: PLC0415 - scikit-learn
 
     # Equal sequences say the same: the neighbours' table would only be larger.
-    once = gathered.labelled.only(choosing.distinct(gathered.labelled))
+    first, odd = choosing.agreed(gathered.labelled)
+    once = gathered.labelled.only(first).labelled(odd[first])
+    blocks = None if rule.key is not None else first // (BLOCK_WINDOWS * rule.steps)
     settings = training.Settings(false_alarms=false_alarms)
-    trained = training.train(once, settings, seed)
+    trained = training.train(once, settings, seed, blocks=blocks)
     record: dict[str, Any] = {
         "labelled_sequences": len(gathered.labelled),
         "anomalous": bad,
@@ -87,20 +157,49 @@ def build(
         "seed": seed,
         **gathered.counts,
     }
-    data = pack(gathered.vocabulary, export.part(trained), rule, record)
-    add_part(bundle, data, out)
+    part = export.part(trained)
+    graph = None
+    if onnx:
+        from logagent_build.sequences import onnx_graph, onnx_parity  # noqa: PLC0415 - onnx
+
+        graph = onnx_graph.graph(part)
+        record["onnx_parity"] = onnx_parity.check(part, graph, gathered.labelled.events, seed)
+    data = pack(gathered.vocabulary, part, rule, record)
+    add_part(bundle, data, out, graph)
     say(f"{out}: part {PART!r} of {len(data):,} bytes")
+    if graph is not None:
+        say(f"{out}: part {ONNX_PART!r} of {len(graph):,} bytes, judges as the ensemble does")
     return record
 
 
-def add_part(base: Bundle, data: bytes, out: Path) -> None:
+def _check_output(out: Path, inputs: Sequence[Path | None]) -> None:
+    """Tell before all the work that the bundle could not be written."""
+    try:
+        writable(out, inputs)
+    except OSError as error:
+        raise OSError(f"{out}: cannot be written: {error.strerror}") from None
+
+
+def add_part(base: Bundle, data: bytes, out: Path, graph: bytes | None = None) -> None:
     """Write a bundle that is another one with the part for sequences.
+
+    Args:
+        base: the other one; a graph that it has is of its own ensemble, and is left out.
+        data: the part.
+        out: where the bundle goes.
+        graph: the same ensemble as an ONNX graph.
 
     Raises:
         OSError: it cannot be written.
         ValueError: the part is too large.
     """
-    parts = {name: bytes(base.part(name)) for name in base.sizes() if name != "manifest"}
+    parts = {
+        name: bytes(base.part(name))
+        for name in base.sizes()
+        if name not in ("manifest", ONNX_PART)
+    }
+    if graph is not None:
+        parts[ONNX_PART] = graph
     write_bundle(out, base.manifest, parts | {PART: data})
 
 
@@ -110,7 +209,15 @@ def _summary(gathered: Gathered) -> str:
         f"{counts['lines']:,} lines, {len(labelled):,} labelled sequences, "
         f"{int(labelled.anomalous.sum()):,} anomalous, {gathered.vocabulary.known:,} events"
     )
-    for name in ("lines_without_session", "sequences_without_label", "labels_without_session"):
-        if counts[name]:
+    for name in (
+        "lines_without_session",
+        "sequences_without_label",
+        "labels_without_session",
+        "labels_without_line",
+        "lines_with_both_labels",
+        "incidents_without_window",
+        "rare_kinds_of_events",
+    ):
+        if counts.get(name):
             said += f"; {counts[name]:,} {name.replace('_', ' ')}"
     return said

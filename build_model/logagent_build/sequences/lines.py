@@ -7,21 +7,24 @@ sequences, and of the vocabulary.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
+from logagent.blocks import Block
 from logagent.sanitise import printable
 from logagent.sequences.episode import Episode
 from logagent.sequences.events import EventReader
 from logagent.sequences.rules import Rule
 from logagent.sequences.sequencer import Sequencer
+from logagent.sequences.sessions import Counters
 from logagent.sequences.vocabulary import BUCKETS, MAX_EVENTS, Vocabulary
 from logagent.sources import Limits, SourceProblem, open_all
 
 from logagent_build.sequences.data import Sequences
+from logagent_build.sequences.line_labels import WindowLabels
 
 __all__ = ["Gathered", "gather", "read_labels"]
 
@@ -32,22 +35,50 @@ MOST_NUMBERS = 2**14 - 1
 """Events of a vocabulary, unknown ones included. A tree asks for an event's count or for its share:
 twice as many numbers, which a part of a bundle holds in 15 bits and a sign."""
 _MAX_OPEN = 1_000_000  # sessions: the pipeline has room
+_MOST_KINDS = 300_000  # of events that are counted: their texts take 60 MB; what comes later is rare
 
 
 class _Growing(Vocabulary):
-    """Gives every event a number at first sight; the reader, which takes it for unknown, a text."""
+    """Gives every event a number at first sight; the reader, which takes it for unknown, a text.
 
-    def __init__(self) -> None:
+    Two bytes hold an event's number, so a log with more kinds is read again: then the most
+    frequent ones are known from the start, and the rest share the numbers from `MAX_EVENTS` on,
+    one for each bucket.
+    """
+
+    def __init__(self, buckets: int, kept: Iterable[int] = ()) -> None:
+        """Know some events already; with any, no other one gets a number of its own."""
         super().__init__([], [], MAX_EVENTS)
-        self.keys: dict[int, int] = {}
+        self.keys: dict[int, int] = {key: number for number, key in enumerate(kept)}
+        self._full = bool(self.keys)
+        self._buckets = buckets
 
     def number(self, key: int) -> int:
-        """Return the number of an event; beyond `MAX_EVENTS` one of those given."""
-        if key not in self.keys:
-            if len(self.keys) >= MAX_EVENTS:
-                return key % MAX_EVENTS
-            self.keys[key] = len(self.keys)
-        return self.keys[key]
+        """Return the number of an event."""
+        found = self.keys.get(key)
+        if found is None:
+            if self._full:
+                return MAX_EVENTS + key % self._buckets
+            if len(self.keys) >= _MOST_KINDS:
+                return _MOST_KINDS
+            found = self.keys[key] = len(self.keys)
+        return found
+
+
+class _Counting(EventReader):
+    """Counts the lines of every event."""
+
+    def __init__(self, vocabulary: _Growing) -> None:
+        super().__init__(vocabulary)
+        self.lines: Counter[int] = Counter()
+
+    def read(self, block: Block) -> list[int]:
+        """Return the number of every line's event, at most `MAX_EVENTS`."""
+        numbers = super().read(block)
+        self.lines.update(numbers)
+        if max(numbers) < MAX_EVENTS:
+            return numbers
+        return [min(number, MAX_EVENTS) for number in numbers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,39 +124,59 @@ def read_labels(path: Path) -> dict[bytes, bool]:
 def gather(
     logs: Sequence[str],
     rule: Rule,
-    labels: Mapping[bytes, bool],
+    labels: Mapping[bytes, bool] | WindowLabels,
     *,
     buckets: int = BUCKETS,
     name: str = "sessions",
 ) -> Gathered:
-    """Read logs, make their sessions, and give each its label.
+    """Read logs, make their sessions or windows, and give each its label.
 
     Args:
         logs: paths as `logagent scan` takes them; one after the other.
-        rule: how lines make sessions.
-        labels: by session; sessions without one only serve for the vocabulary.
+        rule: how lines make sequences.
+        labels: by session, or what labels windows; sequences without one only serve for the
+            vocabulary.
         buckets: unknown events that are told apart.
         name: of the result.
 
     Raises:
-        ValueError: nothing could be read, or no session has a label.
+        ValueError: nothing could be read, or no sequence has a label.
     """
-    growing = _Growing()
-    reader = EventReader(growing)
-    sequencer = Sequencer(reader, [rule], max_sessions=_MAX_OPEN)
-    episodes = list(_episodes(logs, sequencer))
-    if not episodes:
-        raise ValueError("no sessions in these logs: does the expression find anything?")
+    growing = _Growing(buckets)
+    counting = _Counting(growing)
+    reader: EventReader = counting
+    found, counters = _read(logs, rule, reader, labels)
+    too_many = len(growing.keys) - MAX_EVENTS
+    if too_many > 0:
+        if "-" in logs:
+            raise ValueError(
+                f"over {MAX_EVENTS:,} kinds of events, so the logs have to be read twice: give "
+                "files, not standard input"
+            )
+        known = growing.keys
+        keys = sorted(known, key=lambda key: (-counting.lines[known[key]], key))
+        growing = _Growing(buckets, keys[:MAX_EVENTS])
+        reader = EventReader(growing)
+        found, counters = _read(logs, rule, reader, labels)
+    windows = rule.key is None
+    if not found:
+        raise ValueError(
+            "no lines in these logs"
+            if windows
+            else "no sessions in these logs: does the expression find anything?"
+        )
+    episodes = [episode for episode, _ in found]
     vocabulary, numbers = _vocabulary(growing, reader, episodes, buckets)
-    kept = [each for each in episodes if each.session in labels]
+    if not isinstance(labels, Mapping) and (trouble := labels.trouble()):
+        raise ValueError(trouble)
+    kept = [(episode, label) for episode, label in found if label is not None]
     if not kept:
-        example = printable(episodes[0].session, 80)
-        raise ValueError(f"no session has a label; the first session is {example}")
-    anomalous = np.array([labels[each.session] for each in kept], bool)
-    found = {each.session for each in kept}
+        example = "" if windows else f"; the first session is {printable(episodes[0].session, 80)}"
+        raise ValueError(f"no {'window' if windows else 'session'} has a label{example}")
+    anomalous = np.array([label for _, label in kept], bool)
     sequences = Sequences(
         name,
-        [numbers[each.events] for each in kept],
+        [numbers[each.events] for each, _ in kept],
         anomalous,
         tuple("anomalous" if bad else "normal" for bad in anomalous),
         (
@@ -133,24 +184,50 @@ def gather(
             *(f"unknown {number}" for number in range(vocabulary.buckets)),
         ),
     )
-    counters = sequencer.counters
-    return Gathered(
-        vocabulary,
-        sequences,
-        tuple(printable(each.session, 200) for each in kept),
-        {
-            "lines": counters.lines,
-            "lines_without_session": counters.no_key,
-            "malformed_keys": counters.malformed_keys,
-            "sequences": len(episodes),
-            "sequences_without_label": len(episodes) - len(kept),
-            "labels_without_session": len(labels.keys() - found),
-            "truncated": counters.truncated,
-        },
-    )
+    counts = {
+        "lines": counters.lines,
+        "lines_without_session": counters.no_key,
+        "malformed_keys": counters.malformed_keys,
+        "sequences": len(episodes),
+        "sequences_without_label": len(episodes) - len(kept),
+        "truncated": counters.truncated,
+        "rare_kinds_of_events": max(too_many, 0),
+    }
+    if isinstance(labels, Mapping):
+        sessions = {each.session for each, _ in kept}
+        counts["labels_without_session"] = len(labels.keys() - sessions)
+    else:
+        counts |= labels.counts()
+    names = tuple(printable(each.session, 200) or _place(each) for each, _ in kept)
+    return Gathered(vocabulary, sequences, names, counts)
 
 
-def _episodes(logs: Sequence[str], sequencer: Sequencer) -> Iterator[Episode]:
+def _place(window: Episode) -> str:
+    return f"{printable(window.first.source, 200)}:{window.first.line} … {window.last.line}"
+
+
+def _read(
+    logs: Sequence[str],
+    rule: Rule,
+    reader: EventReader,
+    labels: Mapping[bytes, bool] | WindowLabels,
+) -> tuple[list[tuple[Episode, bool | None]], Counters]:
+    """Return the sequences of logs with their labels."""
+    sequencer = Sequencer(reader, [rule], max_sessions=_MAX_OPEN)
+    if isinstance(labels, Mapping):
+        sessions = labels
+        found = [(each, sessions.get(each.session)) for each in _episodes(logs, sequencer)]
+    else:
+        windows = labels
+        found = [(each, windows.of(each)) for each in _episodes(logs, sequencer, windows.read)]
+    return found, sequencer.counters
+
+
+def _episodes(
+    logs: Sequence[str],
+    sequencer: Sequencer,
+    read: Callable[[str, Block], Block] = lambda _source, block: block,
+) -> Iterator[Episode]:
     problems: list[SourceProblem] = []
     before = None
     for source in open_all(logs, Limits(), problems.append):
@@ -159,7 +236,7 @@ def _episodes(logs: Sequence[str], sequencer: Sequencer) -> Iterator[Episode]:
         before = source.name
         fingerprint = blake2b(source.name.encode(errors="surrogateescape"), digest_size=8).digest()
         for block in source.blocks():
-            yield from sequencer.see(source.name, fingerprint, block)
+            yield from sequencer.see(source.name, fingerprint, read(source.name, block))
     yield from sequencer.close()
     for problem in problems:
         if problem.partial:
@@ -171,9 +248,7 @@ def _vocabulary(
 ) -> tuple[Vocabulary, np.ndarray[tuple[int], np.dtype[np.int32]]]:
     """Return the vocabulary, and by the number at first sight the number in it."""
     keys = list(growing.keys)
-    sessions: Counter[int] = Counter()
-    for each in episodes:
-        sessions.update(np.unique(each.events).tolist())
+    sessions = _occurrences(episodes)
     order = [
         number
         for number in sorted(range(len(keys)), key=lambda at: (-sessions[at], reader.text(at)))
@@ -182,5 +257,22 @@ def _vocabulary(
     vocabulary = Vocabulary(
         [keys[number] for number in order], [reader.text(number) for number in order], buckets
     )
-    numbers = np.array([vocabulary.number(key) for key in keys] or [0], np.int32)
-    return vocabulary, numbers
+    numbers = [vocabulary.number(key) for key in keys] or [0]
+    if len(keys) == MAX_EVENTS:  # those that there is no room for have numbers after these
+        numbers += range(vocabulary.known, len(vocabulary))
+    return vocabulary, np.array(numbers, np.int32)
+
+
+def _occurrences(episodes: Sequence[Episode]) -> Counter[int]:
+    """Count the sequences that each event is in; of windows that overlap one, not all."""
+    counts: Counter[int] = Counter()
+    over: dict[int, tuple[str, int]] = {}  # where the last window that counted for an event ends
+    for each in episodes:
+        for event in np.unique(each.events).tolist():
+            if not each.session:
+                source, line = over.get(event, ("", 0))
+                if source == each.first.source and each.first.line <= line:
+                    continue
+                over[event] = each.last.source, each.last.line
+            counts[event] += 1
+    return counts

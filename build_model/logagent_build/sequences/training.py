@@ -73,6 +73,7 @@ def train(
     settings: Settings = Settings(),  # frozen
     seed: int = 0,
     unlabelled: Sequences | None = None,
+    blocks: npt.NDArray[np.int64] | None = None,
 ) -> Trained:
     """Train the voters.
 
@@ -83,6 +84,8 @@ def train(
         unlabelled: sequences of the same system that were not asked about, if the labelled ones
             were chosen (`choosing.asked`): they count as normal where the forest is cut, and only
             there. Chosen ones are the doubtful ones, and would put the cut too high.
+        blocks: int64 (n,): sequences of one block have something in common, and are never on both
+            sides where the cut is set; then `data` must be distinct. None: each is its own.
 
     Raises:
         ValueError: all sequences are normal, or all are anomalous.
@@ -93,7 +96,7 @@ def train(
     if settings.with_paper:
         k = min(settings.neighbours, len(data))
         others = (Neighbours(k).fit(data), Tree(seed).fit(data), Network(seed).fit(data))
-    forest.cut = _cut(once, forest, settings, seed, unlabelled)
+    forest.cut = _cut(once, forest, settings, seed, unlabelled, blocks)
     normal = np.flatnonzero(~once.anomalous)
     kept = np.random.default_rng([seed, 3]).permutation(normal)[:PATTERNS]
     patterns = features.counts_of(once.only(np.sort(kept)).events, len(data.vocabulary))
@@ -101,10 +104,16 @@ def train(
 
 
 def _cut(
-    once: Sequences, forest: Forest, settings: Settings, seed: int, unlabelled: Sequences | None
+    once: Sequences,
+    forest: Forest,
+    settings: Settings,
+    seed: int,
+    unlabelled: Sequences | None,
+    blocks: npt.NDArray[np.int64] | None,
 ) -> float:
     table = forest.table(once)
-    fold = np.random.default_rng([seed, 4]).permutation(len(once)) % FOLDS
+    numbers = np.arange(len(once)) if blocks is None else np.unique(blocks, return_inverse=True)[1]
+    fold = (np.random.default_rng([seed, 4]).permutation(int(numbers.max()) + 1) % FOLDS)[numbers]
     scores = np.zeros(len(once))
     for part in range(FOLDS):
         inside, outside = fold != part, fold == part
