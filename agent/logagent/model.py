@@ -71,33 +71,24 @@ def load_backend(bundle: Bundle, choice: str = "auto") -> Backend:
         return OnnxBackend(bundle)
     except ImportError as error:
         if choice == "onnxruntime":
-            raise _missing(error) from None
+            raise BackendError(
+                f"backend onnxruntime: cannot be imported ({error}); "
+                "install it, or use --backend numpy"
+            ) from None
     return NumpyBackend(bundle)
 
 
 def onnx_session(graph: bytes, where: str) -> Any:
-    """Return a session of onnxruntime for a graph, as the detector's: one thread, no arena.
+    """Return a session of onnxruntime for a graph: one thread, no arena.
 
     Args:
         graph: the ONNX file.
         where: what errors call it.
 
     Raises:
-        BackendError: onnxruntime cannot be imported, or refuses the graph.
+        ImportError: there is no onnxruntime.
+        BackendError: it refuses the graph.
     """
-    try:
-        return _session(graph, where)
-    except ImportError as error:
-        raise _missing(error) from None
-
-
-def _missing(error: ImportError) -> BackendError:
-    return BackendError(
-        f"backend onnxruntime: cannot be imported ({error}); install it, or use --backend numpy"
-    )
-
-
-def _session(graph: bytes, where: str) -> Any:
     import onnxruntime  # here, not above: it costs 20 MiB and does not exist everywhere
 
     options = onnxruntime.SessionOptions()
@@ -119,7 +110,7 @@ class OnnxBackend:
     name = "onnxruntime"
 
     def __init__(self, bundle: Bundle) -> None:
-        self._session = _session(bytes(bundle.part("onnx")), str(bundle.path))
+        self._session = onnx_session(bytes(bundle.part("onnx")), str(bundle.path))
 
     def run(self, embeddings: Floats) -> tuple[Floats, Floats]:
         """See `Backend.run`."""

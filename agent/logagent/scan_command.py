@@ -134,7 +134,8 @@ def _sequences(bundle: Bundle, options: Options, *, live: bool) -> ScanSequences
 
     chosen = options.sequences or SequenceOptions()
     style = Style(options.width, options.colour)
-    return ScanSequences(bundle, chosen, None if options.human else say, style)
+    told = None if options.human else say
+    return ScanSequences(bundle, chosen, told, style, options.backend)
 
 
 def _report(

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from logagent.bundle import Bundle
-from logagent.errors import BundleError
+from logagent.errors import BackendError, BundleError
 from logagent.model import onnx_session
 from logagent.sequences.ensemble import Ensemble
 from logagent.sequences.voters import Counts, Seen, Voter
@@ -57,8 +57,8 @@ def with_backend(ensemble: Ensemble, bundle: Bundle, backend: str) -> Ensemble:
     (docs/sequences-agent.md), and where the line's model runs is another question.
 
     Raises:
-        BackendError: onnxruntime cannot be imported, or refuses the graph.
-        BundleError: the graph is not of this ensemble.
+        BackendError: onnxruntime cannot be imported.
+        BundleError: it refuses the graph, or the graph is not of this ensemble.
     """
     if backend != "onnxruntime" or ONNX_PART not in bundle.sizes():
         return ensemble
@@ -75,10 +75,17 @@ def on_onnxruntime(ensemble: Ensemble, graph: bytes, where: str) -> Ensemble:
         where: what errors call it.
 
     Raises:
-        BackendError: onnxruntime cannot be imported, or refuses the graph.
-        BundleError: the graph is not of this ensemble.
+        BackendError: onnxruntime cannot be imported.
+        BundleError: it refuses the graph, or the graph is not of this ensemble.
     """
-    session = onnx_session(graph, where)
+    try:
+        session = onnx_session(graph, where)
+    except ImportError as error:
+        raise BackendError(
+            f"backend onnxruntime: cannot be imported ({error}); install it, or use --backend numpy"
+        ) from None
+    except BackendError as error:  # here the graph is the bundle's trouble, not the machine's
+        raise BundleError(f"{where}: {error}") from None
     inputs = [(each.name, each.type, each.shape[1:]) for each in session.get_inputs()]
     if inputs != [("counts", "tensor(float)", [ensemble.events])]:
         raise BundleError(

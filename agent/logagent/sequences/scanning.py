@@ -18,6 +18,7 @@ from logagent.report import Style
 from logagent.scan import Scan, Step
 from logagent.sequences.events import EventReader
 from logagent.sequences.finding_records import finding_lines, finding_record, signature
+from logagent.sequences.onnx_voters import with_backend
 from logagent.sequences.part import SequenceModel
 from logagent.sequences.rules import Rule, session_key
 from logagent.sequences.sequencer import MAX_SESSIONS, Sequencer
@@ -96,6 +97,7 @@ class ScanSequences:
         options: SequenceOptions,
         say: Callable[[str], None] | None,
         style: Style,
+        backend: str = "auto",
     ) -> None:
         """Read the model.
 
@@ -104,15 +106,17 @@ class ScanSequences:
             options: how lines make sequences.
             say: prints one record as it comes; None: people read at the end (`lines`).
             style: how that is printed.
+            backend: as for the model of lines; see `logagent.sequences.onnx_voters`.
 
         Raises:
             LogagentError: the bundle has no such part, or the options make no rule.
         """
         model = SequenceModel.of(bundle)
+        ensemble = with_backend(model.ensemble, bundle, backend)
         reader = EventReader(model.vocabulary)
         rule = chosen_rule(model.rule, options)
         sequencer = Sequencer(reader, [rule], max_sessions=options.max_sessions)
-        self.watch = Watch(sequencer, model.ensemble)
+        self.watch = Watch(sequencer, ensemble)
         self._reader = reader
         self._say = say
         self._style = style

@@ -191,8 +191,9 @@ def gather(
         "sequences": len(episodes),
         "sequences_without_label": len(episodes) - len(kept),
         "truncated": counters.truncated,
-        "rare_kinds_of_events": max(too_many, 0),
     }
+    if too_many > 0:
+        counts["rare_kinds_of_events"] = too_many
     if isinstance(labels, Mapping):
         sessions = {each.session for each, _ in kept}
         counts["labels_without_session"] = len(labels.keys() - sessions)
