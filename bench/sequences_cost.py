@@ -6,7 +6,7 @@ The bundle and the log are those that bench/sequences_hdfs.py leaves in bench/wo
 is timed on sequences of 500 events drawn at random from the vocabulary, on one thread, without the
 cache of verdicts; on numpy, and on onnxruntime with the graph that `--onnx` would have added. What
 the graph takes in memory is that of a scan with `--backend onnxruntime` of a bundle with it, less
-that of one without it, medians of so many scans. Scans are processes of their own, plain and with sequences in turn; what is
+that of one without it. Scans are processes of their own, plain and with sequences in turn; what is
 compared is the median of their processor time, less that of a scan of nothing (start, model).
 """
 
@@ -117,9 +117,7 @@ def main() -> None:
         "verdict": verdict_milliseconds(model.ensemble, 500, 300),
         "verdict_onnxruntime": verdict_milliseconds(elsewhere, 500, 300),
         "graph_bytes": size,
-        "graph_rss_anon_mib": graph_memory(
-            options.log, options.bundle, with_graph, options.rounds
-        ),
+        "graph_rss_anon_mib": graph_memory(options.log, options.bundle, with_graph, options.rounds),
         "lines": counters["plain"]["lines"],
         "plain_cpu_seconds": round(plain, 3),
         "sequences_cpu_seconds": round(watched, 3),

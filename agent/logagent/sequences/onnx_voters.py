@@ -88,9 +88,7 @@ def on_onnxruntime(ensemble: Ensemble, graph: bytes, where: str) -> Ensemble:
         raise BundleError(f"{where}: {error}") from None
     inputs = [(each.name, each.type, each.shape[1:]) for each in session.get_inputs()]
     if inputs != [("counts", "tensor(float)", [ensemble.events])]:
-        raise BundleError(
-            f"{where}: takes {inputs!r:.200}, not counts of {ensemble.events} events"
-        )
+        raise BundleError(f"{where}: takes {inputs!r:.200}, not counts of {ensemble.events} events")
     outputs = {each.name: (each.type, len(each.shape)) for each in session.get_outputs()}
     voters: dict[str, Voter] = {}
     for name, voter in ensemble.voters.items():

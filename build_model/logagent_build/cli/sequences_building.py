@@ -66,11 +66,14 @@ def sequences(
         ),
     ] = 512,
     false_alarms: Annotated[
-        float,
+        float | None,
         typer.Option(
-            min=0.0, max=0.5, metavar="SHARE", help="Of distinct normal sequences: may be flagged."
+            min=0.0,
+            max=0.5,
+            metavar="SHARE",
+            help="Of distinct normal sequences: may be flagged.  [default: 0.01, windows 0.05]",
         ),
-    ] = 0.01,
+    ] = None,
     onnx: Annotated[
         bool,
         typer.Option("--onnx", help="Add the same as an ONNX graph, for --backend onnxruntime."),

@@ -1,16 +1,18 @@
-"""`logagent-build sequences`: from logs and labels of sessions to a bundle that judges sessions.
+"""`logagent-build sequences`: from logs and labels to a bundle that judges sessions or windows.
 
-Guarantees: sessions are made by the agent's own code; the part is read back by the agent's reader
+Guarantees: sequences are made by the agent's own code; the part is read back by the agent's reader
 before the bundle is written; the same input gives the same bytes. The base bundle is not changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from logagent.bundle import Bundle, write_bundle
+from logagent.sequences.ensemble import MOST_PARAMETERS
 from logagent.sequences.onnx_voters import ONNX_PART
 from logagent.sequences.part import PART, pack
 from logagent.sequences.rules import Rule, session_key, window_length
@@ -25,11 +27,19 @@ FALSE_ALARMS = 0.01
 """Share of distinct normal sequences that may be flagged, unless asked otherwise. A bound for data
 that is harder than HDFS: there the least cut of `training.Settings` is above it (tried with half
 and a tenth of the sessions, seeds 101 and 102)."""
+WINDOW_FALSE_ALARMS = 0.05
+"""The same of windows. Their labels are less sharp: a window has lines of much that goes on. This,
+and two to a leaf, was the best of a few on windows of systems and parts that are not reported
+(docs/sequences-agent.md)."""
+WINDOW_LEAF = 2
+"""Windows in a leaf of the forest, at least: nearly all windows are distinct, and a leaf for each
+learns them by heart."""
 
 
-BLOCK_WINDOWS = 8
+_BLOCK_WINDOWS = 8
 """Windows in a row, counted without those that overlap, that are left out of training together
 where the cut is set: neighbours share lines, or what was going on."""
+_LEAST_BLOCKS = 20  # or blocks are made shorter; those left out are a fifth
 
 
 def rule_for(
@@ -104,10 +114,10 @@ def build(
     incidents: Path | None = None,
     onnx: bool = False,
     seed: int = 0,
-    false_alarms: float = FALSE_ALARMS,
+    false_alarms: float | None = None,
     say: Callable[[str], None] = lambda _text: None,
 ) -> dict[str, Any]:
-    """Train on the sessions or windows of some logs, and write a bundle with the part; return its record.
+    """Train on sessions or windows of logs, and write a bundle with the part; return its record.
 
     Args:
         logs: paths as `logagent scan` takes them.
@@ -118,7 +128,8 @@ def build(
         incidents: file with the times in which windows are anomalous.
         onnx: whether the bundle gets the ensemble as an ONNX graph too.
         seed: of everything random.
-        false_alarms: share of distinct normal sequences of the training that may be flagged.
+        false_alarms: share of distinct normal sequences of the training that may be flagged;
+            None: `FALSE_ALARMS` of sessions, `WINDOW_FALSE_ALARMS` of windows.
         say: told what is done.
 
     Raises:
@@ -129,7 +140,10 @@ def build(
         ParityError: the ONNX graph does not judge as the ensemble does.
     """
     bundle = Bundle.load(base)
-    read = _labels(rule, labels, incidents)
+    try:
+        read = _labels(rule, labels, incidents)
+    except OSError as error:
+        raise OSError(f"{error.filename}: cannot be read: {error.strerror}") from None
     _check_output(out, [labels, incidents, base, *map(Path, logs)])
     gathered = gather(logs, rule, read)
     say(_summary(gathered))
@@ -145,9 +159,21 @@ def build(
     # Equal sequences say the same: the neighbours' table would only be larger.
     first, odd = choosing.agreed(gathered.labelled)
     once = gathered.labelled.only(first).labelled(odd[first])
-    blocks = None if rule.key is not None else first // (BLOCK_WINDOWS * rule.steps)
-    settings = training.Settings(false_alarms=false_alarms)
+    blocks = None
+    settings = training.Settings(most_parameters=MOST_PARAMETERS)
+    if rule.key is None:
+        most = len(gathered.labelled) // _LEAST_BLOCKS
+        blocks = first // max(rule.steps, min(_BLOCK_WINDOWS * rule.steps, most))
+        settings = replace(settings, least_leaf=WINDOW_LEAF)
+    if false_alarms is None:
+        false_alarms = FALSE_ALARMS if rule.key is not None else WINDOW_FALSE_ALARMS
+    settings = replace(settings, false_alarms=false_alarms)
     trained = training.train(once, settings, seed, blocks=blocks)
+    if trained.forest.cut >= 1:
+        raise ValueError(
+            "too many normal sequences look like anomalous ones: with --false-alarms "
+            f"{false_alarms:g} nothing would be flagged; check the labels, or allow more"
+        )
     record: dict[str, Any] = {
         "labelled_sequences": len(gathered.labelled),
         "anomalous": bad,
@@ -155,6 +181,7 @@ def build(
         "distinct": len(once),
         "false_alarms": false_alarms,
         "seed": seed,
+        "voters": [trained.forest.name, *(each.name for each in trained.others)],
         **gathered.counts,
     }
     part = export.part(trained)
@@ -194,9 +221,7 @@ def add_part(base: Bundle, data: bytes, out: Path, graph: bytes | None = None) -
         ValueError: the part is too large.
     """
     parts = {
-        name: bytes(base.part(name))
-        for name in base.sizes()
-        if name not in ("manifest", ONNX_PART)
+        name: bytes(base.part(name)) for name in base.sizes() if name not in ("manifest", ONNX_PART)
     }
     if graph is not None:
         parts[ONNX_PART] = graph

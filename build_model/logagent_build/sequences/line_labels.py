@@ -92,16 +92,18 @@ class LineLabels:
         if source != self._source or block.first_line == 1:
             self._source, self._lines = source, bytearray()
         lines = block.lines()
-        if self._tags:
-            lines = [without_tag(line) for line in lines]
-            block = Block(b"\n".join(lines), block.first_line, block.offset)
+        bare = [without_tag(line) for line in lines] if self._tags else lines
         self._first = self._first or lines[0]
-        for line in lines:
-            line = line.removesuffix(b"\r")
-            label = self._labels.get(line)
+        for line, own in zip(bare, lines, strict=True):
+            text = line.removesuffix(b"\r")
+            label = self._labels.get(text)
+            if line is not own and label is not None:  # the line's own tag is to be believed
+                label = not own.startswith(b"- ")
             self._lines.append(0 if label is None else 1 + label)
             if label is not None:
-                self._unseen.discard(line)
+                self._unseen.discard(text)
+        if self._tags:
+            block = Block(b"\n".join(bare), block.first_line, block.offset)
         return block
 
     def of(self, window: Episode) -> bool | None:

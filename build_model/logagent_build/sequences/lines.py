@@ -35,7 +35,9 @@ MOST_NUMBERS = 2**14 - 1
 """Events of a vocabulary, unknown ones included. A tree asks for an event's count or for its share:
 twice as many numbers, which a part of a bundle holds in 15 bits and a sign."""
 _MAX_OPEN = 1_000_000  # sessions: the pipeline has room
-_MOST_KINDS = 300_000  # of events that are counted: their texts take 60 MB; what comes later is rare
+_MOST_KINDS = (
+    300_000  # of events that are counted: their texts take 60 MB; what comes later is rare
+)
 
 
 class _Growing(Vocabulary):
