@@ -171,7 +171,7 @@ def test_incidents_that_make_no_sense_are_told_with_their_line(
 
 
 def test_incidents_are_read_in_order_of_time(tmp_path: Path) -> None:
-    rows = ["2026-03-02T12:00:00Z\t2026-03-02T13:00:00Z", "", f"2026-03-01T12:00:00Z\t2026-03-05"]
+    rows = ["2026-03-02T12:00:00Z\t2026-03-02T13:00:00Z", "", "2026-03-01T12:00:00Z\t2026-03-05"]
     first, second = read_incidents(write(tmp_path / "i.tsv", rows))
     assert START == first.start
     assert Incident(START + 86400, START + 90000) == second

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("sklearn", reason="training needs the [build] extra")
-onnx = pytest.importorskip("onnx", reason="needs the [build] extra")
+pytest.importorskip("onnx", reason="needs the [build] extra")
 pytest.importorskip("onnxruntime", reason="needs the [build] extra")
 
 import numpy as np
+import onnx
 from logagent import cli as agent_cli
 from logagent import model_command
 from logagent.bundle import Bundle
@@ -47,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts, bad = lines(80, 1)
     (made / "train.log").write_text("\n".join(texts) + "\n")
     (made / "labels.tsv").write_text(
-        "".join(f"{int(b)}\t{t}\n" for t, b in {t: b for t, b in zip(texts, bad)}.items())  # noqa: B905
+        "".join(f"{int(b)}\t{t}\n" for t, b in dict(zip(texts, bad, strict=True)).items())
     )
     (made / "test.log").write_text("\n".join(lines(12, 2)[0]) + "\n")
     done = build(made, "-o", str(made / "x.bundle"), "--onnx")
@@ -213,7 +214,7 @@ def test_without_onnxruntime_it_is_said_what_to_do(
     bundle = Bundle.load(folder / "x.bundle")
     ensemble = SequenceModel.of(bundle).ensemble
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(BackendError, match="cannot be imported.*--backend numpy"):
+    with pytest.raises(BackendError, match=r"cannot be imported.*--backend numpy"):
         with_backend(ensemble, bundle, "onnxruntime")
     assert with_backend(ensemble, bundle, "auto") is ensemble
 
