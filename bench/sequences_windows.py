@@ -7,7 +7,8 @@ The first half of a log's lines, in order of time, is trained on with `logagent-
 are made as they were in training. A window is anomalous if one of its lines is. Beside it stand two
 that need no training: "any line" flags a window if the shipped detector flags a line of it, at
 normal sensitivity; "all" flags all windows (the majority, where most are anomalous; the other
-majority flags none and has no F1).
+majority flags none and has no F1). "lines" are the anomalous lines of the second half, "new" those
+whose event the first half has not.
 
 Logs: BGL (2,000 lines, experts' alert tags), HDFS (222,579 lines of 2 % of the blocks; a line is
 anomalous if its block is, which a line alone seldom shows). The defaults of the command for windows
@@ -31,6 +32,7 @@ from logagent.bundle import DEFAULT_BUNDLE, Bundle
 from logagent.normalise import templates
 from logagent.scorer import Scorer
 from logagent.sequences.part import SequenceModel
+from logagent.sequences.vocabulary import event_keys
 from logagent_build.sequences.line_labels import LineLabels
 from logagent_build.sequences.lines import gather
 
@@ -143,9 +145,14 @@ def experiment(
     any_line = np.array([flagged[first - 1 : last].any() for first, last in places])
     truth = made.labelled.anomalous
     middle = sorted(runs, key=lambda each: each["f1"])[len(runs) // 2]
+    kinds_of = event_keys(list(lines))[0]
+    trained_on = set(kinds_of[:half])
+    new = [kind not in trained_on for kind, bad in zip(kinds_of, labels, strict=True) if bad]
     return {
         "log": name,
         "window": window,
+        "test_anomalous_lines": sum(labels[half:]),
+        "of_new_kinds": sum(new),
         "train_windows": model.record["labelled_sequences"],
         "train_anomalous": model.record["anomalous"],
         "test_windows": len(truth),
@@ -175,7 +182,9 @@ def main() -> None:
         logs = {"BGL": bgl(options.data), "HDFS": hdfs(options.data)}
     results = []
     print(f"{'log':17}{'window':>7}{'train':>7}{'bad':>6}{'test':>6}{'bad':>6}", end="")
-    print(f"{'precision':>11}{'recall':>8}{'F1':>7}{'any line':>10}{'all':>7}")
+    print(
+        f"{'precision':>11}{'recall':>8}{'F1':>7}{'any line':>10}{'all':>7}{'lines':>8}{'new':>5}"
+    )
     for name, (lines, labels) in logs.items():
         for window in SIZES.get(name.partition(",")[0], SIZES[""]):
             each = experiment(name, lines, labels, window, options.work, options.seeds)
@@ -184,7 +193,8 @@ def main() -> None:
             print(
                 f"{name:17}{window:>7}{each['train_windows']:7}{each['train_anomalous']:6}"
                 f"{each['test_windows']:6}{each['test_anomalous']:6}{held['precision']:11}"
-                f"{held['recall']:8}{held['f1']:7}{line['f1']:10}{everything['f1']:7}",
+                f"{held['recall']:8}{held['f1']:7}{line['f1']:10}{everything['f1']:7}"
+                f"{each['test_anomalous_lines']:8}{each['of_new_kinds']:5}",
                 flush=True,
             )
     if options.json:
