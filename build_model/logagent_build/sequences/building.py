@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from logagent.bundle import Bundle, write_bundle
 from logagent.sequences.ensemble import MOST_PARAMETERS
 from logagent.sequences.onnx_voters import ONNX_PART
@@ -39,6 +40,8 @@ learns them by heart."""
 _BLOCK_WINDOWS = 8
 """Windows in a row, counted without those that overlap, that are left out of training together
 where the cut is set: neighbours share lines, or what was going on."""
+_MOST_COUNTS = 250_000_000
+"""Counts and shares in the table that is trained on: 1 GB. Of more sequences some are drawn."""
 _LEAST_BLOCKS = 20  # or blocks are made shorter; those left out are a fifth
 
 
@@ -158,12 +161,16 @@ def build(
 
     # Equal sequences say the same: the neighbours' table would only be larger.
     first, odd = choosing.agreed(gathered.labelled)
+    most = _MOST_COUNTS // (2 * len(gathered.vocabulary))
+    if most < len(first):
+        say(f"{len(first):,} distinct sequences, of which {most:,} are drawn to be trained on")
+        first = np.sort(np.random.default_rng([seed, 7]).permutation(first)[:most])
     once = gathered.labelled.only(first).labelled(odd[first])
     blocks = None
     settings = training.Settings(most_parameters=MOST_PARAMETERS)
     if rule.key is None:
-        most = len(gathered.labelled) // _LEAST_BLOCKS
-        blocks = first // max(rule.steps, min(_BLOCK_WINDOWS * rule.steps, most))
+        row = min(_BLOCK_WINDOWS * rule.steps, len(gathered.labelled) // _LEAST_BLOCKS)
+        blocks = first // max(rule.steps, row)
         settings = replace(settings, least_leaf=WINDOW_LEAF)
     if false_alarms is None:
         false_alarms = FALSE_ALARMS if rule.key is not None else WINDOW_FALSE_ALARMS

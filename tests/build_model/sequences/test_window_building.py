@@ -251,6 +251,17 @@ def test_a_large_ensemble_is_made_to_fit(
     assert "network" not in model.record["voters"]
 
 
+def test_of_more_sequences_than_there_is_room_for_some_are_drawn(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "_MOST_COUNTS", 30 * 2 * 21)
+    done = build(folder, "-o", str(tmp_path / "y"))
+    assert 0 == done.exit_code, done.output
+    assert "of which 30 are drawn" in done.output
+    model = SequenceModel.of(Bundle.load(tmp_path / "y"))
+    assert (30, 80) == (model.record["distinct"], model.record["labelled_sequences"])
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
