@@ -4,10 +4,12 @@
 
 The bundle and the log are those that bench/sequences_hdfs.py leaves in bench/work/hdfs; two more
 logs are those of bench/sequence_logs.py, of 100,000 lines each, with a model trained on them (only
-the cost is of interest there). A verdict
-is timed on sequences of 500 events drawn at random from the vocabulary, on one thread, without the
-cache of verdicts. Scans are processes of their own, plain and with sequences in turn; what is
-compared is the median of their processor time, less that of a scan of nothing (start, model).
+the cost is of interest there). A verdict is timed on sequences of 500 events drawn at random from
+the vocabulary, on one thread, without the cache of verdicts; on numpy, and on onnxruntime with the
+graph that `--onnx` would have added. What the graph takes in memory is that of a scan with
+`--backend onnxruntime` of a bundle with it, less that of one without it. Scans are processes of
+their own, plain and with sequences in turn; what is compared is the median of their processor time,
+less that of a scan of nothing (start, model).
 """
 
 from __future__ import annotations
@@ -22,24 +24,29 @@ import sys
 import time
 from pathlib import Path
 
+import msgpack
 import numpy as np
 import sequence_logs
 from logagent.bundle import Bundle
+from logagent.sequences.ensemble import Ensemble
+from logagent.sequences.onnx_voters import on_onnxruntime
 from logagent.sequences.part import SequenceModel
+from logagent_build.sequences.building import add_part
+from logagent_build.sequences.onnx_graph import graph
 
 ROOT = Path(__file__).resolve().parents[1]
 _LINES = 100_000  # of a log that is made
 
 
-def verdict_milliseconds(model: SequenceModel, length: int, rounds: int) -> dict[str, float]:
+def verdict_milliseconds(ensemble: Ensemble, length: int, rounds: int) -> dict[str, float]:
     """Return what one verdict takes [ms of processor time]."""
     rng = np.random.default_rng(1)
     taken = []
     anomalous = 0
     for _ in range(rounds):
-        events = rng.integers(0, model.ensemble.events, length, dtype=np.int32)
+        events = rng.integers(0, ensemble.events, length, dtype=np.int32)
         started = time.process_time()
-        anomalous += model.ensemble.judge(events).anomalous
+        anomalous += ensemble.judge(events).anomalous
         taken.append(1000 * (time.process_time() - started))
     return {
         "events": length,
@@ -62,6 +69,24 @@ def scan(log: Path, bundle: Path, *more: str) -> tuple[float, dict[str, object]]
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return cpu, counters
+
+
+def on_graph(bundle: Bundle, ensemble: Ensemble, out: Path) -> tuple[Ensemble, int]:
+    """Return the ensemble on its graph, and the graph's size; write a bundle with it."""
+    part = msgpack.unpackb(bundle.part("sequences"))
+    made = graph(part["ensemble"])
+    add_part(bundle, bytes(bundle.part("sequences")), out, made)
+    return on_onnxruntime(ensemble, made, str(out)), len(made)
+
+
+def graph_memory(log: Path, plain: Path, with_graph: Path, rounds: int) -> dict[str, float]:
+    """Return the private memory of scans without the graph and with it [MiB]."""
+    held: dict[str, list[float]] = {"without": [], "with": []}
+    for _ in range(rounds):
+        for name, bundle in (("without", plain), ("with", with_graph)):
+            _, counters = scan(log, bundle, "--sequences", "--backend", "onnxruntime")
+            held[name].append(int(str(counters["rss_anon_bytes"])) / 2**20)
+    return {name: round(statistics.median(each), 2) for name, each in held.items()}
 
 
 def cost(log: Path, bundle: Path, rounds: int) -> dict[str, object]:
@@ -121,10 +146,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="scans of either kind")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
-    model = SequenceModel.of(Bundle.load(options.bundle))
+    bundle = Bundle.load(options.bundle)
+    model = SequenceModel.of(bundle)
+    with_graph = options.bundle.with_suffix(".onnx.bundle")
+    elsewhere, size = on_graph(bundle, model.ensemble, with_graph)
     figures: dict[str, object] = {
         "what": "cost of sequences",
-        "verdict": verdict_milliseconds(model, 500, 300),
+        "verdict": verdict_milliseconds(model.ensemble, 500, 300),
+        "verdict_onnxruntime": verdict_milliseconds(elsewhere, 500, 300),
+        "graph_bytes": size,
+        "graph_rss_anon_mib": graph_memory(options.log, options.bundle, with_graph, options.rounds),
         **cost(options.log, options.bundle, options.rounds),
     }
     folder = work / "sequences_cost"

@@ -42,6 +42,7 @@ _PART_BYTES = {  # [bytes] largest size of each part this agent reads
 }
 _OPTIONAL_PART_BYTES = {  # [bytes] likewise, of parts that a bundle may lack
     "sequences": 8 << 20,
+    "sequences.onnx": 16 << 20,  # an ensemble of 400,000 parameters, trees node by node
 }
 _UNKNOWN_PART_BYTES = 16 << 20  # [bytes] a part of a newer minor format: skipped, but bounded
 _MAX_PARTS = 32
@@ -232,7 +233,7 @@ def write_bundle(path: str | Path, manifest: Manifest, parts: Mapping[str, bytes
     Args:
         path: where it goes.
         manifest: written as the part ``manifest``.
-        parts: tokenizer, table, weights and onnx; `sequences` if there is one.
+        parts: tokenizer, table, weights and onnx; `sequences` and `sequences.onnx` if there are.
 
     Raises:
         ValueError: a part is missing or larger than the agent would read.

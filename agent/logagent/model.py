@@ -32,6 +32,7 @@ __all__ = [
     "dense",
     "encode_arrays",
     "load_backend",
+    "onnx_session",
 ]
 
 BACKENDS = ("auto", "onnxruntime", "numpy")
@@ -77,27 +78,39 @@ def load_backend(bundle: Bundle, choice: str = "auto") -> Backend:
     return NumpyBackend(bundle)
 
 
+def onnx_session(graph: bytes, where: str) -> Any:
+    """Return a session of onnxruntime for a graph: one thread, no arena.
+
+    Args:
+        graph: the ONNX file.
+        where: what errors call it.
+
+    Raises:
+        ImportError: there is no onnxruntime.
+        BackendError: it refuses the graph.
+    """
+    import onnxruntime  # here, not above: it costs 20 MiB and does not exist everywhere
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.enable_cpu_mem_arena = False  # the arena keeps the largest batch's memory for ever
+    options.enable_mem_pattern = False
+    options.log_severity_level = 3  # errors only: warnings about the device list are noise
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions share no public base
+        raise BackendError(f"backend onnxruntime: refuses {where}: {error}") from None
+
+
 class OnnxBackend:
     """The bundle's ONNX graph on onnxruntime, one thread."""
 
     name = "onnxruntime"
 
     def __init__(self, bundle: Bundle) -> None:
-        import onnxruntime  # here, not above: it costs 20 MiB and does not exist everywhere
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.enable_cpu_mem_arena = False  # the arena keeps the largest batch's memory for ever
-        options.enable_mem_pattern = False
-        options.log_severity_level = 3  # errors only: warnings about the device list are noise
-        try:
-            self._session = onnxruntime.InferenceSession(
-                bytes(bundle.part("onnx")), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's own exceptions share no public base
-            raise BackendError(f"backend onnxruntime: refuses {bundle.path}: {error}") from None
+        self._session = onnx_session(bytes(bundle.part("onnx")), str(bundle.path))
 
     def run(self, embeddings: Floats) -> tuple[Floats, Floats]:
         """See `Backend.run`."""

@@ -90,10 +90,13 @@ def _sequences(bundle: Bundle) -> dict[str, Any]:
     Raises:
         BundleError: it cannot be used.
     """
-    from logagent.sequences.part import SequenceModel  # noqa: PLC0415 - few bundles have one
+    from logagent.sequences.onnx_voters import ONNX_PART  # noqa: PLC0415 - few bundles have one
+    from logagent.sequences.part import SequenceModel  # noqa: PLC0415 - likewise
 
     model = SequenceModel.of(bundle)
     return {
+        "onnx": ONNX_PART in bundle.sizes(),
+        "voters": list(model.ensemble.voters),
         "known_events": model.vocabulary.known,
         "unknown_events": model.vocabulary.buckets,
         "parameters": model.ensemble.parameters,

@@ -141,9 +141,8 @@ def _sequences(
     chosen = options.sequences or SequenceOptions()
     style = Style(options.width, options.colour)
     keep = options.html is not None
-    return ScanSequences(
-        bundle, chosen, None if options.human else say, style, overrides, keep=keep
-    )
+    told = None if options.human else say
+    return ScanSequences(bundle, chosen, told, style, overrides, options.backend, keep=keep)
 
 
 def _report(

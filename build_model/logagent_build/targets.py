@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["NAMES", "Target", "find", "known", "read_file"]
+__all__ = ["NAMES", "Target", "find", "known", "read_file", "tagged", "without_tag"]
 
 _LABEL_KEYS = ("label", "match", "anomaly", "anomalous", "is_anomaly")
 _TEXT_KEYS = ("line", "text", "message", "log", "content")
@@ -177,6 +177,21 @@ def read_file(path: Path) -> Target:
     if all(_CFDR.match(row) for row in head):
         return _cfdr(path.stem, rows)
     return Target(path.stem, rows, None, [path.stem] * len(rows))
+
+
+def tagged(path: Path) -> bool:
+    """Return whether the lines of a file begin with an alert's tag or ``-`` (CFDR).
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    head = _lines(path)[:_SNIFFED_LINES]
+    return bool(head) and all(_CFDR.match(row) for row in head)
+
+
+def without_tag(line: bytes) -> bytes:
+    """Return a line without the tag that it begins with, if it has one."""
+    return line.partition(b" ")[2] if _CFDR.match(line) else line
 
 
 def _truth(text: str) -> bool | None:

@@ -210,18 +210,9 @@ def sequence_options(
 
 def _window(text: str, option: str, *, whole: bool) -> tuple[float, int]:
     """Return a window's length, and in how many steps it moves on by that."""
-    length, slash, step = text.partition("/")
+    from logagent.sequences.rules import window_length
+
     try:
-        sizes = [float(each) for each in ([length, step] if slash else [length])]
-        if not all(0 < size < 1e9 for size in sizes):
-            raise ValueError
-        steps = round(sizes[0] / sizes[-1])
-        if abs(steps * sizes[-1] - sizes[0]) > 1e-6 * sizes[0] or steps < 1:
-            raise typer.BadParameter("the length must be a multiple of the step", param_hint=option)
-        if whole and any(size != int(size) for size in sizes):
-            raise ValueError
-    except ValueError:
-        raise typer.BadParameter(
-            "write a length, or length/step: 200 or 200/50", param_hint=option
-        ) from None
-    return sizes[0], steps
+        return window_length(text, whole=whole)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None

@@ -20,7 +20,7 @@ from logagent import __version__
 from logagent.bundle import Bundle
 from logagent.doctor.case import Case
 from logagent.doctor.findings import Finding, found_ok, note, problem, quoted, warning
-from logagent.errors import BundleError, LogagentError
+from logagent.errors import BackendError, BundleError, LogagentError
 from logagent.report import size_text
 from logagent.sanitise import printable
 
@@ -112,7 +112,7 @@ def _sequences(case: Case, loaded: Bundle) -> Finding:
 
     try:
         make_sequences(case.chosen, loaded, "", lambda _kind, _text: None, None)
-    except BundleError as error:
+    except (BackendError, BundleError) as error:
         if case.bundle.why == "updated":
             return warning(
                 f"sequences are not judged: {error}",

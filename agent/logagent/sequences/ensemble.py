@@ -12,6 +12,7 @@ an event is, and where a sequence begins and ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,6 +83,17 @@ class Ensemble:
     def order_free(self) -> bool:
         """Whether score and votes are the same in any order of the events (`watch`)."""
         return self._order is None
+
+    @property
+    def voters(self) -> Mapping[str, Voter]:
+        """The voters by name."""
+        return self._voters
+
+    def with_voters(self, voters: Mapping[str, Voter]) -> Ensemble:
+        """Return the same ensemble with some voters replaced, by name: elsewhere they run."""
+        made = copy(self)
+        made._voters = self._voters | dict(voters)
+        return made
 
     @classmethod
     def read(cls, part: Mapping[str, Any]) -> Ensemble:

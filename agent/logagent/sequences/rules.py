@@ -23,6 +23,7 @@ __all__ = [
     "configured",
     "rule_of",
     "session_key",
+    "window_length",
 ]
 
 SESSION: Final = "session"
@@ -200,3 +201,27 @@ def session_key(text: str) -> BoundedRegex:
             f"have in common, as in (?P<{SESSION}>blk_-?\\d+)"
         )
     return key
+
+
+def window_length(text: str, *, whole: bool) -> tuple[float, int]:
+    """Return a window's length, and in how many steps it moves on by that, of ``200/50``.
+
+    Args:
+        text: a length, or a length, a slash, and the step after which a window begins anew.
+        whole: whether both must be whole numbers: lines, not seconds.
+
+    Raises:
+        ValueError: it is neither, or the length is no multiple of the step.
+    """
+    length, slash, step = text.partition("/")
+    try:
+        sizes = [float(each) for each in ([length, step] if slash else [length])]
+        good = all(0 < size < 1e9 and (not whole or size == int(size)) for size in sizes)
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("write a length, or length/step: 200 or 200/50")
+    steps = round(sizes[0] / sizes[-1])
+    if steps < 1 or abs(steps * sizes[-1] - sizes[0]) > 1e-6 * sizes[0]:
+        raise ValueError("the length must be a multiple of the step")
+    return sizes[0], steps

@@ -19,6 +19,7 @@ from logagent.report import Style
 from logagent.scan import Scan, Step
 from logagent.sequences.events import EventReader
 from logagent.sequences.finding_records import finding_lines, finding_record, signature
+from logagent.sequences.onnx_voters import with_backend
 from logagent.sequences.part import SequenceModel
 from logagent.sequences.rules import Rule, session_key
 from logagent.sequences.sequencer import MAX_SESSIONS, Sequencer
@@ -99,6 +100,7 @@ class ScanSequences:
         say: Callable[[str], None] | None,
         style: Style,
         overrides: Overrides | None = None,
+        backend: str = "auto",
         *,
         keep: bool = False,
     ) -> None:
@@ -110,16 +112,18 @@ class ScanSequences:
             say: prints one record as it comes; None: people read at the end (`lines`).
             style: how that is printed.
             overrides: what operators have said; sequences that they call normal are counted only.
+            backend: as for the model of lines; see `logagent.sequences.onnx_voters`.
             keep: whether entries are kept though records are printed: for a page.
 
         Raises:
             LogagentError: the bundle has no such part, or the options make no rule.
         """
         model = SequenceModel.of(bundle)
+        ensemble = with_backend(model.ensemble, bundle, backend)
         reader = EventReader(model.vocabulary)
         rule = chosen_rule(model.rule, options)
         sequencer = Sequencer(reader, [rule], max_sessions=options.max_sessions)
-        self.watch = Watch(sequencer, model.ensemble)
+        self.watch = Watch(sequencer, ensemble)
         self.watch.teach(Taught.of(overrides, model.vocabulary))
         self.hashes = reader.hashes
         """For the judge of the same lines."""

@@ -35,6 +35,7 @@ from logagent.sequence_ids import description, is_name
 from logagent.sequences.events import EventReader
 from logagent.sequences.finding_records import finding_record, finding_text
 from logagent.sequences.kind_names import kind_name
+from logagent.sequences.onnx_voters import with_backend
 from logagent.sequences.part import SequenceModel
 from logagent.sequences.rules import Rule, configured
 from logagent.sequences.sequencer import AT_ONCE, Sequencer
@@ -104,8 +105,11 @@ def make_sequences(
     Raises:
         BundleError: the bundle cannot judge sequences, or a rule does not fit what it was
             trained with.
+        BackendError: onnxruntime was asked for, and cannot run the part for it.
     """
     model = SequenceModel.of(bundle)
+    ensemble = with_backend(model.ensemble, bundle, config.model.backend)
+    model = replace(model, ensemble=ensemble)
     trained = model.rule
     if trained.key is not None and not (trained.timeout_seconds or trained.longest_seconds):
         trained = replace(trained, timeout_seconds=IDLE_SECONDS)

@@ -1,4 +1,4 @@
-"""The command that trains on sessions of log lines."""
+"""The command that trains on sessions or windows of log lines."""
 
 from __future__ import annotations
 
@@ -68,9 +68,31 @@ def sessions(
 def sequences(
     logs: LogsArgument,
     *,
-    session_key: KeyOption,
+    session_key: Annotated[
+        str | None,
+        typer.Option(metavar="REGEX", help="Lines with the same (?P<session>…) are a session."),
+    ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N[/STEP]", help="So many lines are a sequence, begun anew every STEP lines."
+        ),
+    ] = None,
+    window_seconds: Annotated[
+        str | None,
+        typer.Option(metavar="S[/STEP]", help="The same, in seconds of the log's own time."),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="A session, a tab, 0 (normal) or 1, one to a line. For windows: labelled lines."
+        ),
+    ] = None,
+    incidents: Annotated[
+        Path | None,
+        typer.Option(help="Start, a tab, end (ISO 8601): windows of these times are anomalous."),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Bundle to write.")],
-    labels: LabelsOption = None,
     votes: Annotated[
         Path | None,
         typer.Option(help="Votes on sessions (`sessions`, then `vote`), where labels are missing."),
@@ -82,11 +104,14 @@ def sequences(
     session_across: AcrossOption = False,
     max_events: MostOption = 512,
     false_alarms: Annotated[
-        float,
+        float | None,
         typer.Option(
-            min=0.0, max=0.5, metavar="SHARE", help="Of distinct normal sessions: may be flagged."
+            min=0.0,
+            max=0.5,
+            metavar="SHARE",
+            help="Of distinct normal sequences: may be flagged. By default 0.01, of windows 0.05.",
         ),
-    ] = 0.01,
+    ] = None,
     order: Annotated[
         str,
         typer.Option(
@@ -95,20 +120,24 @@ def sequences(
             "something without false alarms.",
         ),
     ] = "auto",
+    onnx: Annotated[
+        bool,
+        typer.Option("--onnx", help="Add the same as an ONNX graph, for --backend onnxruntime."),
+    ] = False,
     seed: SeedOption = 0,
 ) -> None:
-    """Train on labelled sessions of log lines: a bundle for `logagent scan --sequences`.
+    """Train on labelled sessions or windows of lines: a bundle for `logagent scan --sequences`.
 
     Labels are those of people (--labels), of a language model (--votes), or both. See
     docs/sequences-agent.md.
     """
-    if labels is None and votes is None:
-        raise typer.BadParameter("give --labels, --votes or both")
-    need(("sklearn",))
+    need(("sklearn", "onnx", "onnxruntime") if onnx else ("sklearn",))
     building = importlib.import_module("logagent_build.sequences.building")
     with exit_codes():
         rule = building.rule_for(
             session_key,
+            window,
+            window_seconds,
             timeout_seconds=session_timeout,
             across=session_across,
             max_events=max_events,
@@ -120,6 +149,8 @@ def sequences(
             base,
             out,
             votes=votes,
+            incidents=incidents,
+            onnx=onnx,
             seed=seed,
             false_alarms=false_alarms,
             order=order,

@@ -1,24 +1,31 @@
-"""`logagent-build sequences`: from logs and labels of sessions to a bundle that judges sessions.
+"""`logagent-build sequences`: from logs and labels to a bundle that judges sessions or windows.
 
-Guarantees: sessions are made by the agent's own code; the part is read back by the agent's reader
+Guarantees: sequences are made by the agent's own code; the part is read back by the agent's reader
 before the bundle is written; the same input gives the same bytes. The base bundle is not changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from logagent.bundle import Bundle, write_bundle
+from logagent.sequences.ensemble import MOST_PARAMETERS
+from logagent.sequences.onnx_voters import ONNX_PART
 from logagent.sequences.part import PART, pack
-from logagent.sequences.rules import Rule, session_key
+from logagent.sequences.rules import Rule, session_key, window_length
 
+from logagent_build.annotate.outputs import writable
 from logagent_build.sequences import order_part
 from logagent_build.sequences.data import Sequences
+from logagent_build.sequences.line_labels import Incidents, LineLabels, WindowLabels
 from logagent_build.sequences.lines import labelled, read_labels, read_sessions
 
 if TYPE_CHECKING:
+    from logagent_build.sequences.training import Trained
     from logagent_build.sequences.voted import Voted
 
 __all__ = ["FALSE_ALARMS", "add_part", "build", "rule_for"]
@@ -27,24 +34,90 @@ FALSE_ALARMS = 0.01
 """Share of distinct normal sequences that may be flagged, unless asked otherwise. A bound for data
 that is harder than HDFS: there the least cut of `training.Settings` is above it (tried with half
 and a tenth of the sessions, seeds 101 and 102)."""
+WINDOW_FALSE_ALARMS = 0.05
+"""The same of windows. Their labels are less sharp: a window has lines of much that goes on. This,
+and two to a leaf, was the best of a few on windows of systems and parts that are not reported
+(docs/sequences-agent.md)."""
+WINDOW_LEAF = 2
+"""Windows in a leaf of the forest, at least: nearly all windows are distinct, and a leaf for each
+learns them by heart."""
+
 
 _CLEARLY = 0.5
 """Score from which a session is taken for anomalous where the forest is cut, whatever was voted:
 half of the trees."""
+_BLOCK_WINDOWS = 8
+"""Windows in a row, counted without those that overlap, that are left out of training together
+where the cut is set: neighbours share lines, or what was going on."""
+_MOST_COUNTS = 250_000_000
+"""Counts and shares in the table that is trained on: 1 GB. Of more sequences some are drawn."""
+_LEAST_BLOCKS = 20  # or blocks are made shorter; those left out are a fifth
 
 
-def rule_for(session_key_: str, *, timeout_seconds: float, across: bool, max_events: int) -> Rule:
+def rule_for(
+    session_key_: str | None,
+    window: str | None = None,
+    window_seconds: str | None = None,
+    *,
+    timeout_seconds: float,
+    across: bool,
+    max_events: int,
+) -> Rule:
     """Return the rule that the options name.
 
     Raises:
         ValueError: they make none.
     """
-    return Rule(
-        key=session_key(session_key_),
-        timeout_seconds=timeout_seconds,
-        across=across,
-        max_events=max_events,
-    )
+    given = [each is not None for each in (session_key_, window, window_seconds)]
+    if sum(given) != 1:
+        raise ValueError("give one of --session-key, --window, --window-seconds")
+    if session_key_ is not None:
+        return Rule(
+            key=session_key(session_key_),
+            timeout_seconds=timeout_seconds,
+            across=across,
+            max_events=max_events,
+        )
+    if timeout_seconds or across:
+        raise ValueError("windows have no --session-timeout and no --session-across")
+    if window is not None:
+        lines, steps = _length(window, "--window", whole=True)
+        return Rule(window_lines=int(lines), steps=steps, max_events=max_events)
+    seconds, steps = _length(window_seconds or "", "--window-seconds", whole=False)
+    return Rule(window_seconds=seconds, steps=steps, max_events=max_events)
+
+
+def _length(text: str, option: str, *, whole: bool) -> tuple[float, int]:
+    try:
+        return window_length(text, whole=whole)
+    except ValueError as error:
+        raise ValueError(f"{option}: {error}") from None
+
+
+def _labels(
+    rule: Rule, labels: Path | None, incidents: Path | None, votes: Path | None
+) -> dict[bytes, bool] | WindowLabels:
+    """Read the labels that were given.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: it has no labels, or they are not for such sequences.
+    """
+    if rule.key is not None:
+        if incidents is not None:
+            raise ValueError("--incidents are for windows; sessions need --labels")
+        if labels is None and votes is None:
+            raise ValueError(
+                "sessions need --labels (a session, a tab, 0 or 1, one to a line), --votes or both"
+            )
+        return read_labels(labels) if labels is not None else {}
+    if votes is not None:
+        raise ValueError("--votes are on sessions; windows need --labels or --incidents")
+    if (labels is None) == (incidents is None):
+        raise ValueError("windows need one of --labels (of lines) and --incidents (times)")
+    if labels is not None:
+        return LineLabels(labels)
+    return Incidents(incidents or Path(), rule)
 
 
 def build(
@@ -55,23 +128,28 @@ def build(
     out: Path,
     *,
     votes: Path | None = None,
+    incidents: Path | None = None,
+    onnx: bool = False,
     seed: int = 0,
-    false_alarms: float = FALSE_ALARMS,
+    false_alarms: float | None = None,
     order: str = "auto",
     say: Callable[[str], None] = lambda _text: None,
 ) -> dict[str, Any]:
-    """Train on the sessions of some logs, and write a bundle with the part; return its record.
+    """Train on sessions or windows of logs, and write a bundle with the part; return its record.
 
     Args:
         logs: paths as `logagent scan` takes them.
         rule: how their lines make sessions.
-        labels: file with the label of each session; None: there are votes only.
+        labels: file with the label of each session, or of lines, for windows.
         base: bundle whose other parts are taken over.
         out: where the new bundle goes.
         votes: file with a language model's votes on sessions, for those without a label; they may
             be chosen ones (`vote --most`), so where the model cuts is told by all sessions.
+        incidents: file with the times in which windows are anomalous.
+        onnx: whether the bundle gets the ensemble as an ONNX graph too.
         seed: of everything random.
-        false_alarms: share of distinct normal sequences of the training that may be flagged.
+        false_alarms: share of distinct normal sequences of the training that may be flagged;
+            None: `FALSE_ALARMS` of sessions, `WINDOW_FALSE_ALARMS` of windows.
         order: whether there is a voter of order: one of `order_part.MODES`.
         say: told what is done.
 
@@ -79,11 +157,18 @@ def build(
         OSError: a file cannot be read or written.
         ValueError: the logs or labels cannot be used.
         BundleError: the base cannot be used.
+        ConfigError: the output is one of the inputs.
+        ParityError: the ONNX graph does not judge as the ensemble does.
     """
     order_part.check(order)
     bundle = Bundle.load(base)
-    sessions = read_sessions(logs, rule)
-    known = read_labels(labels) if labels else {}
+    try:
+        read = _labels(rule, labels, incidents, votes)
+    except OSError as error:
+        raise OSError(f"{error.filename}: cannot be read: {error.strerror}") from None
+    _check_output(out, [labels, incidents, votes, base, *map(Path, logs)])
+    known = read if isinstance(read, dict) else None
+    sessions = read_sessions(logs, rule, None if isinstance(read, dict) else read)
     voted: Voted | None = None
     if votes is None:
         gathered = labelled(sessions, known)
@@ -92,20 +177,21 @@ def build(
         from logagent_build.sequences.llm.votes import read_votes  # noqa: PLC0415 - scikit-learn
         from logagent_build.sequences.voted import with_votes  # noqa: PLC0415
 
-        voted = with_votes(sessions, read_votes(votes), known)
+        voted = with_votes(sessions, read_votes(votes), known or {})
         data, counts = voted.labelled, sessions.counts | voted.counts
     say(_summary(data, sessions.vocabulary.known, counts))
     bad = int(data.anomalous.sum())
     if not 0 < bad < len(data):
-        raise ValueError("all sessions have one label: nothing can be learnt from that")
-    from logagent_build.sequences import choosing, export, training  # noqa: PLC0415 - scikit-learn
+        what = "sessions" if rule.key is not None else "windows"
+        raise ValueError(
+            f"all {what} have one label, {'anomalous' if bad else 'normal'}: nothing can be learnt "
+            f"from that{'; try shorter windows' if bad and rule.key is None else ''}"
+        )
+    if false_alarms is None:
+        false_alarms = FALSE_ALARMS if rule.key is not None else WINDOW_FALSE_ALARMS
+    once, trained = _trained(data, rule, voted, false_alarms, seed, say)
+    from logagent_build.sequences import export  # noqa: PLC0415 - scikit-learn
 
-    # Equal sequences say the same: the neighbours' table would only be larger.
-    once = data.only(choosing.distinct(data))
-    settings = training.Settings(false_alarms=false_alarms)
-    if voted is not None:
-        settings = training.Settings(false_alarms=false_alarms, clearly=_CLEARLY)
-    trained = training.train(once, settings, seed, voted.rest if voted else None)
     part, ordered, said = order_part.choose(
         export.part(trained),
         data,
@@ -123,23 +209,85 @@ def build(
         "distinct": len(once),
         "false_alarms": false_alarms,
         "seed": seed,
+        "voters": [trained.forest.name, *(each.name for each in trained.others)],
         **ordered,
         **counts,
     }
+    graph = None
+    if onnx:
+        from logagent_build.sequences import onnx_graph, onnx_parity  # noqa: PLC0415 - onnx
+
+        graph = onnx_graph.graph(part)
+        record["onnx_parity"] = onnx_parity.check(part, graph, data.events, seed)
     packed = pack(sessions.vocabulary, part, rule, record)
-    add_part(bundle, packed, out)
+    add_part(bundle, packed, out, graph)
     say(f"{out}: part {PART!r} of {len(packed):,} bytes")
+    if graph is not None:
+        say(f"{out}: part {ONNX_PART!r} of {len(graph):,} bytes, judges as the ensemble does")
     return record
 
 
-def add_part(base: Bundle, data: bytes, out: Path) -> None:
+def _trained(
+    data: Sequences,
+    rule: Rule,
+    voted: Voted | None,
+    false_alarms: float,
+    seed: int,
+    say: Callable[[str], None],
+) -> tuple[Sequences, Trained]:
+    """Train on distinct sequences; return them and what was trained."""
+    from logagent_build.sequences import choosing, training  # noqa: PLC0415 - scikit-learn
+
+    # Equal sequences say the same: the neighbours' table would only be larger.
+    first, odd = choosing.agreed(data)
+    most = _MOST_COUNTS // (2 * len(data.vocabulary))
+    if most < len(first):
+        say(f"{len(first):,} distinct sequences, of which {most:,} are drawn to be trained on")
+        first = np.sort(np.random.default_rng([seed, 7]).permutation(first)[:most])
+    once = data.only(first).labelled(odd[first])
+    blocks = None
+    settings = training.Settings(most_parameters=MOST_PARAMETERS, false_alarms=false_alarms)
+    if rule.key is None:
+        row = min(_BLOCK_WINDOWS * rule.steps, len(data) // _LEAST_BLOCKS)
+        blocks = first // max(rule.steps, row)
+        settings = replace(settings, least_leaf=WINDOW_LEAF)
+    if voted is not None:
+        settings = replace(settings, clearly=_CLEARLY)
+    trained = training.train(once, settings, seed, voted.rest if voted else None, blocks=blocks)
+    if trained.forest.cut >= 1:
+        raise ValueError(
+            "too many normal sequences look like anomalous ones: with --false-alarms "
+            f"{false_alarms:g} nothing would be flagged; check the labels, or allow more"
+        )
+    return once, trained
+
+
+def _check_output(out: Path, inputs: Sequence[Path | None]) -> None:
+    """Tell before all the work that the bundle could not be written."""
+    try:
+        writable(out, inputs)
+    except OSError as error:
+        raise OSError(f"{out}: cannot be written: {error.strerror}") from None
+
+
+def add_part(base: Bundle, data: bytes, out: Path, graph: bytes | None = None) -> None:
     """Write a bundle that is another one with the part for sequences.
+
+    Args:
+        base: the other one; a graph that it has is of its own ensemble, and is left out.
+        data: the part.
+        out: where the bundle goes.
+        graph: the same ensemble as an ONNX graph.
 
     Raises:
         OSError: it cannot be written.
         ValueError: the part is too large.
     """
-    parts = {name: bytes(base.part(name)) for name in base.sizes() if name != "manifest"}
+    parts = {
+        name: bytes(base.part(name)) for name in base.sizes() if name not in ("manifest", ONNX_PART)
+    }
+    if graph is not None:
+        parts[ONNX_PART] = graph
     write_bundle(out, base.manifest, parts | {PART: data})
 
 
@@ -157,6 +305,10 @@ def _summary(data: Sequences, events: int, counts: Mapping[str, int]) -> str:
         "sequences_without_label",
         "labels_without_session",
         "votes_without_session",
+        "labels_without_line",
+        "lines_with_both_labels",
+        "incidents_without_window",
+        "rare_kinds_of_events",
     ):
         if counts.get(name):
             said += f"; {counts[name]:,} {name.replace('_', ' ')}"

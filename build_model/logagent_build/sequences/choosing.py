@@ -18,7 +18,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from logagent_build.sequences.data import Sequences
 from logagent_build.sequences.duplicates import key
 
-__all__ = ["asked", "distinct", "drawn", "rest"]
+__all__ = ["agreed", "asked", "distinct", "drawn", "rest"]
 
 Indices = npt.NDArray[np.int64]
 
@@ -38,6 +38,19 @@ def distinct(data: Sequences) -> Indices:
     for at, events in enumerate(data.events):
         first.setdefault(key(events), at)
     return np.array(sorted(first.values()), dtype=np.int64)
+
+
+def agreed(data: Sequences) -> tuple[Indices, npt.NDArray[np.bool_]]:
+    """Return the first of each group of equal sequences, and by index what most of a group are.
+
+    Labels by time, or of lines that the events do not tell apart, differ within a group. As many
+    of either: anomalous.
+    """
+    keys = [key(events) for events in data.events]
+    sums: dict[bytes, int] = {}
+    for each, bad in zip(keys, data.anomalous.tolist(), strict=True):
+        sums[each] = sums.get(each, 0) + (1 if bad else -1)
+    return distinct(data), np.array([sums[each] >= 0 for each in keys], np.bool_)
 
 
 def asked(

@@ -41,3 +41,8 @@ class Sequences:
             tuple(self.kinds[at] for at in kept),
             self.vocabulary,
         )
+
+    def labelled(self, anomalous: npt.NDArray[np.bool_]) -> Sequences:
+        """Return the same sequences with other labels: bool (n,)."""
+        kinds = tuple("anomalous" if bad else "normal" for bad in anomalous)
+        return Sequences(self.name, self.events, anomalous, kinds, self.vocabulary)

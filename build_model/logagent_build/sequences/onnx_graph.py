@@ -1,12 +1,14 @@
-"""The ensemble as one ONNX graph, for who runs it elsewhere; the agent itself uses numpy.
+"""The ensemble's voters as one ONNX graph: part ``sequences.onnx`` of a bundle.
 
-Input ``counts``: float32 (n, events). Outputs: the score of each voter by its name, float32 (n,),
-and ``anomalous``, bool (n,), what the forest says. Trees are ``TreeEnsembleRegressor`` of ONNX's
+Input ``counts``: float32 (n, events). Outputs: the score of each voter by its name, float64 (n,),
+and ``anomalous``, bool (n,), what the leader says. Trees are ``TreeEnsembleRegressor`` of ONNX's
 machine-learning domain with the numbers of the bundle's part, so that all three sides compare
-alike: scikit-learn, numpy, ONNX.
+alike: scikit-learn, numpy, ONNX. Each tree is a target of its own, and their mean is taken in
+float64, as on numpy: then scores are equal bit by bit. A voter that looks at more than counts is
+left out.
 
-Guarantees: the same verdicts as the part it is made from, as long as counts stay below 4,096 in a
-sequence (float32 holds squared distances exactly to 2^24).
+Guarantees: trees and neighbours score as the part it is made from, as long as counts stay below
+4,096 in a sequence (float32 holds squared distances exactly to 2^24).
 """
 
 from __future__ import annotations
@@ -29,7 +31,11 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 def graph(part: Mapping[str, Any]) -> bytes:
-    """Return the ONNX file of what `export.part` made."""
+    """Return the ONNX file of what `export.part` made.
+
+    Raises:
+        ValueError: the voter that leads has no place in a graph on counts.
+    """
     events = int(part["events"])
     nodes: Nodes = [
         helper.make_node("ReduceSum", ["counts", "one_axis"], ["length"], keepdims=1),
@@ -42,26 +48,32 @@ def graph(part: Mapping[str, Any]) -> bytes:
         "one": np.array([1], np.float32),
         "flat": np.array([-1], np.int64),
     }
+    names = []
     for name, voter in part["voters"].items():
         if "roots" in voter:
-            nodes += _trees(name, voter)
+            nodes += _trees(name, voter, arrays)
         elif "neighbours" in voter:
             nodes += _neighbours(name, voter, arrays)
-        else:
+        elif "first.weight" in voter:
             nodes += _network(name, voter, arrays)
-        nodes.append(helper.make_node("Reshape", [f"{name}.column", "flat"], [name]))
+        else:
+            continue
+        names.append(name)
+        nodes += [
+            helper.make_node("Cast", [f"{name}.column"], [f"{name}.wide"], to=TensorProto.DOUBLE),
+            helper.make_node("Reshape", [f"{name}.wide", "flat"], [name]),
+        ]
     leader = part["leader"]
-    arrays["cut"] = np.array([part["voters"][leader]["cut"]], np.float32)
+    if leader not in names:
+        raise ValueError(f"the leader, {leader!r:.40}, is no voter that looks at counts only")
+    arrays["cut"] = np.array([part["voters"][leader]["cut"]], np.float64)
     nodes.append(helper.make_node("Greater", [leader, "cut"], ["anomalous"]))
     made = helper.make_graph(
         nodes,
         "sequences",
         [helper.make_tensor_value_info("counts", TensorProto.FLOAT, ["n", events])],
         [
-            *(
-                helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"])
-                for name in part["voters"]
-            ),
+            *(helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["n"]) for name in names),
             helper.make_tensor_value_info("anomalous", TensorProto.BOOL, ["n"]),
         ],
         [numpy_helper.from_array(array, name) for name, array in arrays.items()],
@@ -78,7 +90,7 @@ def _array(held: list[Any]) -> npt.NDArray[Any]:
     return np.frombuffer(raw, dtype).reshape(shape)
 
 
-def _trees(name: str, voter: Mapping[str, Any]) -> Nodes:
+def _trees(name: str, voter: Mapping[str, Any], arrays: Arrays) -> Nodes:
     feature, right, value, roots = (
         _array(voter[key]) for key in ("feature", "right", "value", "roots")
     )
@@ -86,14 +98,15 @@ def _trees(name: str, voter: Mapping[str, Any]) -> Nodes:
     here = np.arange(len(feature)) - roots[tree]  # numbered from 0 within each tree
     inner = feature >= 0
     leaf = np.flatnonzero(~inner)
+    arrays[f"{name}.number"] = np.array(len(roots), np.float64)
     return [
         helper.make_node(
             "TreeEnsembleRegressor",
             ["both"],
-            [f"{name}.column"],
+            [f"{name}.trees"],
             domain="ai.onnx.ml",
-            n_targets=1,
-            aggregate_function="AVERAGE",
+            n_targets=len(roots),
+            aggregate_function="SUM",
             post_transform="NONE",
             nodes_treeids=tree.tolist(),
             nodes_nodeids=here.tolist(),
@@ -104,9 +117,13 @@ def _trees(name: str, voter: Mapping[str, Any]) -> Nodes:
             nodes_falsenodeids=np.where(inner, right - roots[tree], 0).tolist(),
             target_treeids=tree[leaf].tolist(),
             target_nodeids=here[leaf].tolist(),
-            target_ids=[0] * len(leaf),
+            target_ids=tree[leaf].tolist(),
             target_weights=value[leaf].tolist(),
-        )
+        ),
+        helper.make_node("Cast", [f"{name}.trees"], [f"{name}.each"], to=TensorProto.DOUBLE),
+        # Shares of up to 2^24 sequences: sums of them are exact, in any order.
+        helper.make_node("ReduceSum", [f"{name}.each", "one_axis"], [f"{name}.sum"]),
+        helper.make_node("Div", [f"{name}.sum", f"{name}.number"], [f"{name}.column"]),
     ]
 
 

@@ -9,7 +9,7 @@ than known ones do. So the cut is set by the normal sequences alone: at most a s
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,11 @@ class Settings:
     label; below 1 if labels are votes, or if anomalies are among what has none."""
     with_paper: bool = True
     """Train the paper's three voters too."""
+    least_leaf: int = 1
+    """Sequences in a leaf of the forest, at least."""
+    most_parameters: int | None = None
+    """Of all voters together; None: no limit. Leaves of the forest are made larger until it takes
+    half of that; a voter of the paper that finds no room is left out, and neighbours are drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +76,15 @@ class Trained:
 PATTERNS = 200  # normal sequences the agent compares with: 200 x 175 counts are 70 kB
 
 
+PATTERN_COUNTS = 1_000_000  # in all of them: 2 MB of a part that may have 8
+
+
 def train(
     data: Sequences,
     settings: Settings = Settings(),  # frozen
     seed: int = 0,
     unlabelled: Sequences | None = None,
+    blocks: npt.NDArray[np.int64] | None = None,
 ) -> Trained:
     """Train the voters.
 
@@ -86,35 +95,81 @@ def train(
         unlabelled: sequences of the same system that were not asked about, if the labelled ones
             were chosen (`choosing.asked`): they count as normal where the forest is cut, and only
             there. Chosen ones are the doubtful ones, and would put the cut too high.
+        blocks: int64 (n,): sequences of one block have something in common, and are never on both
+            sides where the cut is set; then `data` must be distinct. None: each is its own.
 
     Raises:
         ValueError: all sequences are normal, or all are anomalous.
     """
     once = data.only(distinct(data))
-    forest = Forest(seed, settings.trees).fit(once)
+    settings, forest = _forest(once, settings, seed)
     others: tuple[Voter, ...] = ()
     if settings.with_paper:
-        k = min(settings.neighbours, len(data))
-        others = (Neighbours(k).fit(data), Tree(seed).fit(data), Network(seed).fit(data))
-    forest.cut = _cut(once, forest, settings, seed, unlabelled)
+        others = _others(data, forest, settings, seed)
+    forest.cut = _cut(once, forest, settings, seed, unlabelled, blocks)
     normal = np.flatnonzero(~once.anomalous)
-    kept = np.random.default_rng([seed, 3]).permutation(normal)[:PATTERNS]
+    most = min(PATTERNS, PATTERN_COUNTS // len(data.vocabulary))
+    kept = np.random.default_rng([seed, 3]).permutation(normal)[:most]
     patterns = features.counts_of(once.only(np.sort(kept)).events, len(data.vocabulary))
     return Trained(forest, others, data.vocabulary, patterns)
 
 
+def _forest(once: Sequences, settings: Settings, seed: int) -> tuple[Settings, Forest]:
+    """Train the forest; return it with the settings that made it fit."""
+    while True:
+        forest = Forest(seed, settings.trees, settings.least_leaf).fit(once)
+        if settings.most_parameters is None or forest.parameters <= settings.most_parameters // 2:
+            return settings, forest
+        settings = replace(settings, least_leaf=2 * settings.least_leaf)
+
+
+def _others(data: Sequences, forest: Forest, settings: Settings, seed: int) -> tuple[Voter, ...]:
+    """Train the paper's voters, as far as there is room for them."""
+    tree, network = Tree(seed), Network(seed)
+    size, width = len(data), len(data.vocabulary)
+    rows = size
+    voters: list[Voter] = [tree.fit(data), network]
+    if settings.most_parameters is not None:
+        room = settings.most_parameters - forest.parameters
+        voters = []
+        if tree.parameters <= room // 2:
+            voters.append(tree)
+            room -= tree.parameters
+        if network.width * (width + 2) + 1 <= room // 2:
+            voters.append(network)
+            room -= network.width * (width + 2) + 1
+        rows = min(size, room // (width + 1))
+    if network in voters:
+        network.fit(data)
+    known = data
+    if rows < size:
+        drawn = np.random.default_rng([seed, 6]).permutation(size)[:rows]
+        known = data.only(np.sort(drawn))
+    if known.anomalous.any() and not known.anomalous.all():
+        voters.insert(0, Neighbours(min(settings.neighbours, rows)).fit(known))
+    return tuple(voters)
+
+
 def _cut(
-    once: Sequences, forest: Forest, settings: Settings, seed: int, unlabelled: Sequences | None
+    once: Sequences,
+    forest: Forest,
+    settings: Settings,
+    seed: int,
+    unlabelled: Sequences | None,
+    blocks: npt.NDArray[np.int64] | None,
 ) -> float:
     table = forest.table(once)
-    fold = np.random.default_rng([seed, 4]).permutation(len(once)) % FOLDS
+    numbers = np.arange(len(once)) if blocks is None else np.unique(blocks, return_inverse=True)[1]
+    fold = (np.random.default_rng([seed, 4]).permutation(int(numbers.max()) + 1) % FOLDS)[numbers]
     scores = np.zeros(len(once))
     for part in range(FOLDS):
         inside, outside = fold != part, fold == part
         labels = once.anomalous[inside]
         if not outside.any() or labels.all() or not labels.any():
             continue  # too few to leave some out: what is left stands at 0
-        model = ExtraTreesClassifier(settings.trees, random_state=seed)
+        model = ExtraTreesClassifier(
+            settings.trees, random_state=seed, min_samples_leaf=settings.least_leaf
+        )
         scores[outside] = model.fit(table[inside], labels).predict_proba(table[outside])[:, 1]
     normal = scores[~once.anomalous]
     if unlabelled is not None and len(unlabelled):
@@ -124,4 +179,4 @@ def _cut(
     bar = float(np.quantile(normal, 1 - settings.false_alarms)) if len(normal) else 0.0
     bar = max(bar, settings.least_cut)
     # Between two numbers of trees, so that rounding never decides.
-    return (min(math.floor(bar * settings.trees + 1e-6), settings.trees - 1) + 0.5) / settings.trees
+    return (math.floor(bar * settings.trees + 1e-6) + 0.5) / settings.trees

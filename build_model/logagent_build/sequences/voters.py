@@ -113,14 +113,21 @@ class Tree(Counted):
     def __init__(self, seed: int) -> None:
         super().__init__(DecisionTreeClassifier(random_state=seed))
 
+    @property
+    def parameters(self) -> int:
+        """Numbers that the agent holds of it; trained before."""
+        return 2 * int(self.model.tree_.node_count)  # type: ignore[attr-defined]
+
 
 class Network(Counted):
     """One hidden layer of 100, ReLU, Adam (SLFN, §4.3.2)."""
 
     name = "network"
 
+    width = 100
+
     def __init__(self, seed: int) -> None:
-        super().__init__(MLPClassifier((100,), random_state=seed))
+        super().__init__(MLPClassifier((self.width,), random_state=seed))
 
 
 class Forest(Counted):
@@ -133,9 +140,17 @@ class Forest(Counted):
 
     name = "forest"
 
-    def __init__(self, seed: int, trees: int = 200) -> None:
-        super().__init__(ExtraTreesClassifier(trees, random_state=seed))
+    def __init__(self, seed: int, trees: int = 200, least_leaf: int = 1) -> None:
+        super().__init__(
+            ExtraTreesClassifier(trees, random_state=seed, min_samples_leaf=least_leaf)
+        )
         self.trees = trees
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that the agent holds of it; trained before."""
+        trees = self.model.estimators_  # type: ignore[attr-defined]
+        return 2 * sum(int(each.tree_.node_count) for each in trees)
 
     def table(self, data: Sequences) -> npt.NDArray[np.float32]:
         """Return counts and shares: (n, 2 · vocabulary)."""

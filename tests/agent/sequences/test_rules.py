@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from logagent.sequences.rules import Rule, configured, rule_of, session_key
+from logagent.sequences.rules import Rule, configured, rule_of, session_key, window_length
 
 from .fakes import JOB
 
@@ -81,3 +81,19 @@ def test_a_table_with_a_way_of_its_own_leaves_that_of_training() -> None:
 def test_a_table_that_makes_no_rule_is_refused(table: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         configured(table, 1, None)
+
+
+def test_a_window_is_told_by_its_length_and_its_step() -> None:
+    assert (200.0, 1) == window_length("200", whole=True)
+    assert (200.0, 4) == window_length("200/50", whole=True)
+    assert (7.5, 3) == window_length("7.5/2.5", whole=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", "write a length"), ("7.5", "write a length"), ("5/", "write"), ("-1", "write"),
+     ("nan", "write"), ("inf", "write"), ("5/2", "multiple"), ("2/5", "multiple")],
+)  # fmt: skip
+def test_a_length_that_makes_no_sense_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        window_length(text, whole=True)

@@ -197,7 +197,8 @@ def test_what_is_written_is_heard_at_the_next_turn(agent: Agent, tmp_path: Path)
 def test_a_new_model_goes_by_what_was_said_of_sequences(agent: Agent, tmp_path: Path) -> None:
 
     agent.overrides, agent.pids = overrides(normal(NAMELESS)), [77]
-    model: Any = SimpleNamespace(scorer=SimpleNamespace(bundle=Bundle.load(bundle(tmp_path / "b"))))
+    scorer = SimpleNamespace(bundle=Bundle.load(bundle(tmp_path / "b")))
+    model: Any = SimpleNamespace(scorer=scorer, judge=SimpleNamespace())
     wanted = Config(sequences=Sequences(enabled=True))
     made = agent._sequences(wanted, model, None)
     assert made is not None

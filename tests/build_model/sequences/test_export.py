@@ -8,9 +8,12 @@ import pytest
 
 pytest.importorskip("sklearn", reason="voters need the [build] extra")
 
+from hypothesis import given
+from hypothesis import strategies as st
 from logagent.errors import BundleError
 from logagent.sequences.ensemble import Ensemble
 from logagent.sequences.features import counts_of
+from logagent.sequences.onnx_voters import on_onnxruntime
 from logagent_build.sequences import export
 from logagent_build.sequences.onnx_graph import graph
 from logagent_build.sequences.training import Settings, Trained, train
@@ -59,6 +62,43 @@ def test_onnx_scores_as_the_agent_does(trained: Trained, part: dict[str, Any]) -
     assert np.abs(found["forest"] - [each.score for each in judged]).max() < 1e-6
     for voter in trained.others:
         assert np.abs(found[voter.name] - voter.score(test)).max() < 1e-5
+
+
+@given(
+    st.lists(st.integers(0, 6), max_size=60)
+    | st.lists(st.sampled_from([0, 1, 2, 3]), min_size=100, max_size=300)
+)
+def test_on_onnxruntime_a_sequence_is_judged_the_same(
+    trained: Trained, part: dict[str, Any], drawn: list[int]
+) -> None:
+    """Score, votes, and what carried it: equal, not only near."""
+    numpys, onnxs = both(part)
+    events = np.array(drawn, dtype=np.int32)
+    assert numpys.judge(events) == onnxs.judge(events)
+
+
+def test_a_share_in_a_leaf_does_not_make_a_difference(trained: Trained) -> None:
+    """Leaves of several sequences: scores are sums of fractions."""
+    made = train(sequences(seed=4), Settings(trees=30, least_leaf=4), seed=1)
+    numpys, onnxs = both(msgpack.unpackb(msgpack.packb(export.part(made))))
+    test = sequences(40, 40, seed=6)
+    judged = [numpys.judge(events) for events in test.events]
+    assert judged == [onnxs.judge(events) for events in test.events]
+    assert len({each.score for each in judged}) > 10
+    assert any(len(each.carried) > 1 for each in judged)
+
+
+_BOTH: list[tuple[dict[str, Any], Ensemble, Ensemble]] = []
+
+
+def both(part: dict[str, Any]) -> tuple[Ensemble, Ensemble]:
+    pytest.importorskip("onnxruntime", reason="needs the [build] extra")
+    for known, numpys, onnxs in _BOTH:
+        if known is part:
+            return numpys, onnxs
+    ensemble = Ensemble.read(part)
+    _BOTH.append((part, ensemble, on_onnxruntime(ensemble, graph(part), "graph")))
+    return _BOTH[-1][1:]
 
 
 def test_without_a_leader_the_majority_decides(trained: Trained, part: dict[str, Any]) -> None:
