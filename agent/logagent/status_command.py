@@ -68,11 +68,12 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
             f"told, {groups.get('held', 0):,} held back for the digest{hidden}"
         )
     if sequences := get("sequences", None):
-        early = sequences.get("evicted", 0)
+        early, cut = sequences.get("evicted", 0), sequences.get("cut", 0)
         yield (
             f"sequences {sequences.get('open', 0):,} open, {sequences.get('judged', 0):,} judged, "
             f"{sequences.get('anomalous', 0):,} anomalous"
             + (f", {early:,} ended early for want of room" if early else "")
+            + (f", {cut:,} perhaps begun before what was read" if cut else "")
             + f"; {sequences.get('kinds_held_back', 0):,} kinds held back"
         )
     waiting = [each for each in known if each.get("state") == "held" or each.get("since_told")]

@@ -155,6 +155,11 @@ class Clock:
             return False
         return stamp >= doubtful - self._reach
 
+    @property
+    def stamped(self) -> float | None:
+        """The time [s] if a line's stamp said so, and not its arrival."""
+        return self.seconds if self._stamped else None
+
     def now(self) -> float:
         """Return the time, silence since the last line included [s]."""
         return self.seconds + max(self._steady() - self._arrived, 0.0)

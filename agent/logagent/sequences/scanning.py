@@ -111,7 +111,9 @@ class ScanSequences:
         model = SequenceModel.of(bundle)
         reader = EventReader(model.vocabulary)
         rule = chosen_rule(model.rule, options)
-        sequencer = Sequencer(reader, [rule], max_sessions=options.max_sessions)
+        sequencer = Sequencer(
+            reader, [rule], max_sessions=options.max_sessions, silences=model.silences
+        )
         self.watch = Watch(sequencer, model.ensemble)
         self._reader = reader
         self._say = say
@@ -148,6 +150,16 @@ class ScanSequences:
         total = f"{_of(watch.judged, 'sequence')}, {watch.anomalous:,} anomalous"
         if counters.evicted:  # what came of them later was judged as a sequence of its own
             total += f"; {counters.evicted:,} ended early for want of room (--max-sessions)"
+        parts = [
+            f"{count:,} perhaps {what}"
+            for count, what in (
+                (counters.cut, "begun before what was read"),
+                (counters.unfinished, "not over"),
+            )
+            if count
+        ]
+        if parts:  # nothing that they lack was held against them
+            total += f"; {', '.join(parts)}: only what they have was judged"
         if still := watch.sequencer.open_sequences:
             total += f"; {still:,} not over and not judged"
         if counters.no_key:

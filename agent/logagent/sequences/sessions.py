@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from logagent.blocks import Block
-from logagent.sequences.episode import SAMPLE_BYTES, Ended, Episode, Names, Open
+from logagent.sequences.episode import SAMPLE_BYTES, Ended, Episode, Names, Open, kept_events
+from logagent.sequences.features import Events
 from logagent.sequences.rules import MAX_KEY_BYTES, SESSION, Rule
 
 __all__ = ["Counters", "Room", "Sessions"]
@@ -32,6 +33,10 @@ class Counters:
     """Lines without a session's key."""
     malformed_keys: int = 0
     """Lines whose key is empty or longer than `MAX_KEY_BYTES`; they are in no session."""
+    cut: int = 0
+    """Sessions that may have begun before what was read of their log."""
+    unfinished: int = 0
+    """Sessions that may go on after what was read of their log."""
     evicted: int = 0
     """Sequences that ended because there was no room."""
     truncated: int = 0
@@ -48,6 +53,8 @@ class Counters:
     def end(self, episode: Episode) -> Episode:
         """Count a sequence that ended."""
         self.ended[episode.ended] = self.ended.get(episode.ended, 0) + 1
+        self.cut += episode.cut
+        self.unfinished += episode.unfinished
         self.evicted += episode.ended == "evicted"
         self.truncated += episode.count > len(episode.events)
         return episode
@@ -80,6 +87,8 @@ class Sessions:
         if rule.key is None:
             raise ValueError("sessions need a key")
         self.rule = rule
+        self.opens_cut: Callable[[int], bool] | None = None
+        """Tells of an event whether a session it opens may have begun before its log was read."""
         self._search = rule.key.pattern.search
         self._reach = rule.key.reach
         self._group = rule.key.pattern.groupindex[SESSION]
@@ -141,6 +150,8 @@ class Sessions:
                 offset = block.line_offset(index)
                 session = table[key] = Open(source, fingerprint, number, offset, line)
                 session.began = seconds
+                if self.opens_cut is not None:
+                    session.cut = self.opens_cut(events[index])
                 begun += 1
             else:
                 touch(key)
@@ -185,16 +196,28 @@ class Sessions:
         """End the session whose last line is oldest."""
         return self._end(next(iter(self._open)), "evicted")
 
-    def close(self) -> Iterator[Episode]:
-        """Yield all sessions, as the log is over; take them all."""
-        while self._open:
-            yield self._end(next(iter(self._open)), "end")
+    def close(
+        self, may_go_on: Callable[[Open, Events], bool] = lambda _session, _events: False
+    ) -> Iterator[Episode]:
+        """Yield all sessions, as the log is over; take them all.
 
-    def _end(self, key: bytes, why: Ended) -> Episode:
+        Args:
+            may_go_on: tells by its events whether a session may not be over though its log is.
+        """
+        most = self.rule.max_events
+        while self._open:
+            key, session = next(iter(self._open.items()))
+            events = kept_events(session.events, session.count, most)
+            yield self._end(key, "end", may_go_on(session, events))
+
+    def _end(self, key: bytes, why: Ended, unfinished: bool = False) -> Episode:
         session = self._open.pop(key)
         self._room.open -= 1
         self._room.held -= len(session.events)
-        return self._counters.end(session.ended(self.rule.name, key, self.rule.max_events, why))
+        most = self.rule.max_events
+        return self._counters.end(
+            session.ended(self.rule.name, key, most, why, unfinished=unfinished)
+        )
 
     def state(self, names: Names) -> Any:
         """Return what `load` takes: msgpack types."""

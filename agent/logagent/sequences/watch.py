@@ -20,6 +20,7 @@ from logagent.blocks import Block
 from logagent.cache import TwoGenerationCache
 from logagent.sequences.ensemble import Judged
 from logagent.sequences.episode import Episode
+from logagent.sequences.rests import judged_in_part
 from logagent.sequences.sequencer import Sequencer
 
 __all__ = ["Finding", "SequenceJudge", "Watch"]
@@ -37,6 +38,11 @@ class SequenceJudge(Protocol):
 
     def judge(self, events: npt.NDArray[np.int32]) -> Judged:
         """Judge a sequence, int32 (length,)."""
+        ...
+
+    @property
+    def normal(self) -> npt.NDArray[np.uint16]:
+        """Counts of normal sequences, (events, n): how a part of a sequence may go on."""
         ...
 
 
@@ -57,6 +63,8 @@ class Watch:
         """Sequences judged."""
         self.anomalous = 0
         """Of these, how many are anomalous."""
+        self.spared = 0
+        """Sequences that would be anomalous if they had no more than what was read of them."""
         self.misses = 0
         """Of these, how many the model was asked about."""
         self._judge = judge
@@ -82,12 +90,16 @@ class Watch:
     def _findings(self, episodes: Iterable[Episode]) -> Iterator[Finding]:
         for episode in episodes:
             self.judged += 1
+            in_part = episode.cut or episode.unfinished
             # Python seeds its hash of bytes at random: nobody makes two the same on purpose.
             exactly = hash(episode.events.tobytes())
             if not self._order_free:
                 verdict = self._verdict(exactly, episode.events)
             else:
                 verdict = self._in_any_order(exactly, episode.events)
+            if verdict.anomalous and in_part:
+                verdict = self._part_of_one(exactly, episode.events)
+                self.spared += not verdict.anomalous
             if verdict.anomalous:
                 self.anomalous += 1
                 yield Finding(episode, verdict)
@@ -102,6 +114,16 @@ class Watch:
                 self._verdicts.add(hash((key, exactly)), verdict)
         elif verdict.anomalous:
             verdict = self._verdict(hash((key, exactly)), events)
+        return verdict
+
+    def _part_of_one(self, exactly: int, events: npt.NDArray[np.int32]) -> Judged:
+        """Return the verdict on a sequence of which a part was not read."""
+        key = hash(("part", exactly))
+        verdict = self._verdicts.get(key)
+        if verdict is None:
+            self.misses += 1
+            verdict = judged_in_part(events, self._judge.normal, self._judge.judge)
+            self._verdicts.add(key, verdict)
         return verdict
 
     def _verdict(self, key: int, events: npt.NDArray[np.int32]) -> Judged:
@@ -126,6 +148,9 @@ class Watch:
             "unknown_lines": sequencer.reader.unknown_lines,
             "no_key": counters.no_key,
             "malformed_keys": counters.malformed_keys,
+            "cut": counters.cut,
+            "unfinished": counters.unfinished,
+            "spared": self.spared,
             "evicted": counters.evicted,
             "truncated": counters.truncated,
             "late_lines": late,

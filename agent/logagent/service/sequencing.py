@@ -149,6 +149,7 @@ class SequenceAlerts:
             max_sessions=config.sequences.max_sessions,
             wall=wall,
             steady=steady,
+            silences=model.silences,
         )
         self.watch = Watch(sequencer, model.ensemble)
         self._per_day = config.sequences.alerts_per_day

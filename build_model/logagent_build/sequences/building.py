@@ -15,6 +15,7 @@ from logagent.sequences.part import PART, pack
 from logagent.sequences.rules import Rule, session_key
 
 from logagent_build.sequences.lines import Gathered, gather, read_labels
+from logagent_build.sequences.silences import silences
 
 __all__ = ["FALSE_ALARMS", "add_part", "build", "rule_for"]
 
@@ -67,7 +68,8 @@ def build(
         BundleError: the base cannot be used.
     """
     bundle = Bundle.load(base)
-    gathered = gather(logs, rule, read_labels(labels))
+    read = read_labels(labels)
+    gathered = gather(logs, rule, read)
     say(_summary(gathered))
     bad = int(gathered.labelled.anomalous.sum())
     if not 0 < bad < len(gathered.labelled):
@@ -87,7 +89,8 @@ def build(
         "seed": seed,
         **gathered.counts,
     }
-    data = pack(gathered.vocabulary, export.part(trained), rule, record)
+    silent = silences(logs, rule, read, gathered.vocabulary)
+    data = pack(gathered.vocabulary, export.part(trained), rule, record, silent)
     add_part(bundle, data, out)
     say(f"{out}: part {PART!r} of {len(data):,} bytes")
     return record
