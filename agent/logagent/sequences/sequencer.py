@@ -186,11 +186,11 @@ class Sequencer:
         if evicted and isinstance(log.table, Sessions):
             while len(log.table):
                 yield log.table.evict()
-        reading, stops = log.reading, log.clock.stamped
+        reading, most, stops = log.reading, log.rule.max_events, log.clock.stamped
         if reading is None or not isinstance(log.table, Sessions):
             yield from log.table.close()
         else:
-            yield from log.table.close(lambda each, events: reading.may_go_on(each, events, stops))
+            yield from log.table.close(lambda each: reading.may_go_on(each, most, stops))
 
     def _crowded(self, log: _Log) -> Sessions:
         """Return the table that has to make room: the one that grows, unless it has few."""

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from logagent.blocks import Block
-from logagent.sequences.episode import SAMPLE_BYTES, Ended, Episode, Names, Open, kept_events
-from logagent.sequences.features import Events
+from logagent.sequences.episode import SAMPLE_BYTES, Ended, Episode, Names, Open
 from logagent.sequences.rules import MAX_KEY_BYTES, SESSION, Rule
 
 __all__ = ["Counters", "Room", "Sessions"]
@@ -197,18 +196,16 @@ class Sessions:
         return self._end(next(iter(self._open)), "evicted")
 
     def close(
-        self, may_go_on: Callable[[Open, Events], bool] = lambda _session, _events: False
+        self, may_go_on: Callable[[Open], bool] = lambda _session: False
     ) -> Iterator[Episode]:
         """Yield all sessions, as the log is over; take them all.
 
         Args:
-            may_go_on: tells by its events whether a session may not be over though its log is.
+            may_go_on: tells whether a session may not be over though its log is.
         """
-        most = self.rule.max_events
         while self._open:
             key, session = next(iter(self._open.items()))
-            events = kept_events(session.events, session.count, most)
-            yield self._end(key, "end", may_go_on(session, events))
+            yield self._end(key, "end", may_go_on(session))
 
     def _end(self, key: bytes, why: Ended, unfinished: bool = False) -> Episode:
         session = self._open.pop(key)

@@ -27,8 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from logagent.sequences.arrays import array, packed
-from logagent.sequences.episode import Names, Open
-from logagent.sequences.features import Events
+from logagent.sequences.episode import Names, Open, kept_events
 
 __all__ = ["TICK_SECONDS", "Reading", "Silences"]
 
@@ -47,9 +46,10 @@ class Silences:
     """
 
     before_seconds: npt.NDArray[np.float32]
-    """[s], 0: sessions only begin with it. Empty: the lines of training had no stamps."""
+    """[s], 0: sessions only begin with it, else a second at least. Empty: the lines of training had
+    no stamps."""
     after_seconds: npt.NDArray[np.float32]
-    """[s], 0: sessions only end with it. Empty likewise."""
+    """[s], likewise; 0: sessions only end with it."""
     before_lines: npt.NDArray[np.int32]
     """[lines of the log]"""
     after_lines: npt.NDArray[np.int32]
@@ -150,7 +150,7 @@ class Reading:
             limits, event if event < rare and limits[event] >= 0 else rare, past
         )
 
-    def may_go_on(self, session: Open, events: Events, now: float | None) -> bool:
+    def may_go_on(self, session: Open, most: int, now: float | None) -> bool:
         """Tell whether a session that is open where its log stops may not be over.
 
         What comes after an event that normal sessions do not have, no training says: it is a
@@ -158,7 +158,7 @@ class Reading:
 
         Args:
             session: it.
-            events: its events, in order.
+            most: its rule's limit of events.
             now: when the log stops [s]; None: no line had a stamp.
         """
         at = self._sources.get(session.last_source)
@@ -169,9 +169,12 @@ class Reading:
         silent = None if now is None else now - session.seconds
         limits, past = self._silences.limits(silent, lines, after=True)
         rare = len(limits) - 1
-        told = events[limits[np.minimum(events, rare)] >= 0]
-        told = told[told < rare]
-        return _reaches(limits, int(told[-1]) if len(told) else rare, past)
+        event = rare
+        for each in reversed(kept_events(session.events, session.count, most).tolist()):
+            if each < rare and limits[each] >= 0:
+                event = each
+                break
+        return _reaches(limits, event, past)
 
     def state(self, names: Names) -> list[object]:
         """Return what `load` takes: msgpack types."""

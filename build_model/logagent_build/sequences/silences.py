@@ -86,6 +86,7 @@ class _Silences:
         silent = max(spoke.seconds - last.seconds, 0.0)
         if self._rule.timeout_seconds and silent >= self._rule.timeout_seconds:
             return  # another session
+        silent += _TICK_SECONDS  # of which times are a multiple
         lines = spoke.line - last.line if spoke.source == last.source else 0
         self.before[spoke.event].see(number, silent, lines)
         self.after[last.event].see(number, silent, lines)
