@@ -7,8 +7,8 @@ sessions interleaved, in their order in time), and labels of the sessions; then
 `logagent-build sequences`, then `logagent scan --sequences` on the others, and compares what it
 reports with their labels. Which sessions are trained on is drawn at random, by `--seed`.
 
-`--halves` cuts the test log in two and scans each half, as a log that is begun in the middle and
-one that stops there, with the bundle and with one from which the silences of sessions were taken
+`--halves SEED…` cuts the test log in two and scans each half, as a log that stops in the middle and
+one that is begun there, with the bundle and with one from which the silences of sessions were taken
 out: what the agent did before it knew of them.
 """
 
@@ -153,35 +153,42 @@ def halves(work: Path, bundle: Path, labels: dict[str, int]) -> dict[str, Any]:
     return figures
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "sequences")
-    parser.add_argument("--work", type=Path, default=ROOT / "bench" / "work" / "hdfs")
-    parser.add_argument("--share", type=float, default=0.5, help="of the sessions for training")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--halves", action="store_true", help="scan the test log's halves, too")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    options = parser.parse_args()
-    options.work.mkdir(parents=True, exist_ok=True)
-    split = make_logs(options.data, options.work, options.share, options.seed)
-
-    bundle = options.work / "hdfs.bundle"
+def train(
+    options: argparse.Namespace, bundle: Path, seed: int
+) -> tuple[dict[str, dict[str, int]], float]:
+    """Make the logs and the bundle; return the labels, and how long training took [s]."""
+    split = make_logs(options.data, options.work, options.share, seed)
     started = time.perf_counter()
     run(
         "logagent_build",
         *("sequences", options.work / "train.log", "--session-key", KEY),
         *("--labels", options.work / "labels.tsv", "-o", bundle, "--base", BASE),
     )
-    trained = time.perf_counter() - started
+    return split, time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "sequences")
+    parser.add_argument("--work", type=Path, default=ROOT / "bench" / "work" / "hdfs")
+    parser.add_argument("--share", type=float, default=0.5, help="of the sessions for training")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--halves", type=int, nargs="+", metavar="SEED", help="the halves instead")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    bundle = options.work / "hdfs.bundle"
     if options.halves:
-        figures = {
+        figures: dict[str, Any] = {
             "what": "HDFS test log and its halves, with silences of sessions and without",
             "share_trained": options.share,
-            "seed": options.seed,
-            **halves(options.work, bundle, split["test"]),
         }
+        for seed in options.halves:
+            split, _ = train(options, bundle, seed)
+            figures[f"seed {seed}"] = halves(options.work, bundle, split["test"])
         finish(figures, options.json)
         return
+    split, trained = train(options, bundle, options.seed)
     records, stats = scan(options.work / "test.log", bundle)
     found = {record["session"] for record in records}
     bad = {block for block, label in split["test"].items() if label}

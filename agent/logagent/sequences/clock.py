@@ -156,8 +156,8 @@ class Clock:
         return stamp >= doubtful - self._reach
 
     @property
-    def stamped(self) -> float | None:
-        """The time [s] if a line's stamp said so, and not its arrival."""
+    def said(self) -> float | None:
+        """The time [s] as stamps say it; None: no line had one."""
         return self.seconds if self._stamped else None
 
     def now(self) -> float:

@@ -126,7 +126,7 @@ class Sequencer:
                 if log.reading is not None and isinstance(log.table, Sessions):
                     latest = block.first_line + span[1] - 1 if block.first_line else 0
                     log.table.opens_cut = log.reading.read(
-                        source, span[1] - at, latest, log.clock.stamped
+                        source, span[1] - at, latest, log.clock.said
                     )
                 yield from log.table.add(source, fingerprint, block, events, span, seconds)
                 while room.open > room.sessions or room.held > room.events:
@@ -186,7 +186,7 @@ class Sequencer:
         if evicted and isinstance(log.table, Sessions):
             while len(log.table):
                 yield log.table.evict()
-        reading, most, stops = log.reading, log.rule.max_events, log.clock.stamped
+        reading, most, stops = log.reading, log.rule.max_events, log.clock.said
         if reading is None or not isinstance(log.table, Sessions):
             yield from log.table.close()
         else:

@@ -125,7 +125,7 @@ def silences(
                     if (found := search(line, 0, reach)) is not None:
                         spoke = _Spoke(events[at], seconds, number, block.first_line + at)
                         seen.see(found[SESSION], spoke)
-        seen.stamped &= clock.stamped is not None
+        seen.stamped &= clock.said is not None
     return _made(seen, vocabulary.known) if seen.all.lines else None
 
 
