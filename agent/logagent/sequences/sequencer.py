@@ -23,7 +23,7 @@ from logagent.sequences.episode import Episode, Names
 from logagent.sequences.events import EventReader
 from logagent.sequences.rules import Rule
 from logagent.sequences.sessions import Counters, Room, Sessions
-from logagent.sequences.silences import TICK_SECONDS, Reading, Silences
+from logagent.sequences.silences import Reading, Silences
 from logagent.sequences.windows import Windows
 
 __all__ = ["AT_ONCE", "EVENTS_EACH", "MAX_SESSIONS", "MAX_TABLES", "Sequencer"]
@@ -124,10 +124,7 @@ class Sequencer:
             for at in range(start, stop, _LINES):
                 span = at, min(at + _LINES, stop)
                 if log.reading is not None and isinstance(log.table, Sessions):
-                    latest = block.first_line + span[1] - 1 if block.first_line else 0
-                    log.table.opens_cut = log.reading.read(
-                        source, span[1] - at, latest, log.clock.said
-                    )
+                    log.table.opens_cut = log.reading.read(source, block, span, log.clock.said)
                 yield from log.table.add(source, fingerprint, block, events, span, seconds)
                 while room.open > room.sessions or room.held > room.events:
                     yield self._crowded(log).evict()
@@ -175,9 +172,9 @@ class Sequencer:
 
     def _tick(self, rule: Rule) -> float:
         """Return how exactly times are needed [s]."""
-        if self._silences is None or rule.key is None or not len(self._silences.before_seconds):
+        if self._silences is None or rule.key is None:
             return rule.tick_seconds
-        return min(rule.tick_seconds, TICK_SECONDS)
+        return min(rule.tick_seconds, self._silences.tick_seconds)
 
     def _close(self, name: str, *, evicted: bool = False) -> Iterator[Episode]:
         log = self._logs.pop(name)

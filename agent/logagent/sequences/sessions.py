@@ -86,8 +86,9 @@ class Sessions:
         if rule.key is None:
             raise ValueError("sessions need a key")
         self.rule = rule
-        self.opens_cut: Callable[[int], bool] | None = None
-        """Tells of an event whether a session it opens may have begun before its log was read."""
+        self.opens_cut: Callable[[int, bytes], bool] | None = None
+        """Tells by event and text whether a session that a line opens may have begun before its log
+        was read."""
         self._search = rule.key.pattern.search
         self._reach = rule.key.reach
         self._group = rule.key.pattern.groupindex[SESSION]
@@ -150,7 +151,7 @@ class Sessions:
                 session = table[key] = Open(source, fingerprint, number, offset, line)
                 session.began = seconds
                 if self.opens_cut is not None:
-                    session.cut = self.opens_cut(events[index])
+                    session.cut = self.opens_cut(events[index], line)
                 begun += 1
             else:
                 touch(key)

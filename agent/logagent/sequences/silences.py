@@ -7,9 +7,10 @@ earnest; one whose last line lies longer before the log's end than that hangs. I
 knows, and nothing that is missing may be held against it. An event that is only ever first has no
 silence before it, so no list of first and last events is needed.
 
-Time is that of the log; where the log or the training has no stamps, lines of the log are counted
-instead. A file that is read from its first
-byte may be the rest of one that was rotated, so every source's first read counts.
+Time is that of the log, followed in coarse steps, since to read every stamp would cost more than
+all else; of a line on which something hangs the stamp is read. Where the log or the training has
+no stamps, lines of the log are counted instead. A file that is read from its first byte may be the
+rest of one that was rotated, so every source's first read counts.
 
 Guarantees: memory is O(events) for the model and O(1) for each of `_SOURCES` sources; a source that
 was forgotten counts as begun anew.
@@ -19,6 +20,7 @@ Left to others: what is told of a session of which a part was read (`watch`, `re
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,14 +28,17 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from logagent.blocks import Block
 from logagent.sequences.arrays import array, packed
 from logagent.sequences.episode import Names, Open, kept_events
+from logagent.times import WINDOW_BYTES, TimeParser
 
 __all__ = ["TICK_SECONDS", "Reading", "Silences"]
 
 TICK_SECONDS: Final = 60.0
-"""[s] How exactly times are read for this, and by how much silences are taken to be longer: to look
-closer, nearly every line's stamp would have to be read."""
+"""[s] By how much silences are taken to be longer than in training, and the least step in which a
+log's time is followed for this."""
+_STEPS: Final = 16  # of the longest silence; what is nearer than a step is read from the lines
 _SOURCES: Final = 256  # of a rule that goes across
 
 
@@ -80,6 +85,12 @@ class Silences:
             raise ValueError("silences: less than none")
         return cls(before, after, *lines)
 
+    @property
+    def tick_seconds(self) -> float:
+        """How exactly a log's time has to be followed [s]; infinite: not at all."""
+        longest = float(max(self.before_seconds.max(initial=0), self.after_seconds.max(initial=0)))
+        return max(longest / _STEPS, TICK_SECONDS) if len(self.before_seconds) else math.inf
+
     def limits(
         self, seconds: float | None, lines: int, *, after: bool = False
     ) -> tuple[npt.NDArray[Any], float]:
@@ -116,21 +127,25 @@ class Reading:
         self._silences = silences
         self._longest_seconds = float(silences.before_seconds.max(initial=0.0))
         self._longest_lines = int(silences.before_lines.max())
+        self._tick = silences.tick_seconds
+        self._parser = TimeParser()
         self._sources: dict[str, _Source] = {}
+        self._latest = b""  # the line that was read last
+        self._stops: float | None = None  # its time [s], once it was asked for
 
     def read(
-        self, source: str, lines: int, latest: int, now: float | None
-    ) -> Callable[[int], bool] | None:
+        self, source: str, block: Block, span: tuple[int, int], now: float | None
+    ) -> Callable[[int, bytes], bool] | None:
         """Take in that some more lines are read.
 
-        Returns what tells of an event whether a session that is opened by it may have begun before
-        the source was; None: by none.
+        Returns what tells by event and text of a line whether a session that it opens may have
+        begun before the source was; None: by no line.
 
         Args:
             source: their source.
-            lines: how many they are.
-            latest: number of the last of them, 0 if nobody counts.
-            now: their time [s]; None: no line yet had a stamp.
+            block: holds them.
+            span: the first of the lines, and the one after the last.
+            now: about their time [s]; None: no line yet had a stamp.
         """
         at = self._sources.pop(source, None) or _Source()
         self._sources[source] = at
@@ -140,15 +155,32 @@ class Reading:
             at.begun = now if at.begun is None else min(at.begun, now)
         since = None if now is None or at.begun is None else now - at.begun
         limits, past = self._silences.limits(since, at.lines)
-        at.lines += lines
-        at.latest = latest
+        at.lines += span[1] - span[0]
+        at.latest = block.first_line + span[1] - 1 if block.first_line else 0
+        if span[1] == block.line_count:
+            self._latest, self._stops = block.line(span[1] - 1)[:WINDOW_BYTES], None
         timed = limits is self._silences.before_seconds
         if past > (self._longest_seconds if timed else self._longest_lines):
             return None
         rare = len(limits) - 1
-        return lambda event: _reaches(
-            limits, event if event < rare and limits[event] >= 0 else rare, past
-        )
+        begun = at.begun
+
+        def may_have_begun(event: int, line: bytes) -> bool:
+            event = event if event < rare and limits[event] >= 0 else rare
+            if not _reaches(limits, event, past):
+                return False
+            if not timed or now is None or begun is None:
+                return True
+            return _reaches(limits, event, self._exactly(line, now) - begun - TICK_SECONDS)
+
+        return may_have_begun
+
+    def _exactly(self, line: bytes, about: float) -> float:
+        """Return a line's time [s], of which it is known about what it is."""
+        stamp = self._parser.parse(line)
+        if stamp is None or not about <= stamp.seconds <= about + self._tick:
+            return about
+        return stamp.seconds
 
     def may_go_on(self, session: Open, most: int, now: float | None) -> bool:
         """Tell whether a session that is open where its log stops may not be over.
@@ -159,22 +191,28 @@ class Reading:
         Args:
             session: it.
             most: its rule's limit of events.
-            now: when the log stops [s]; None: no line had a stamp.
+            now: about when the log stops [s]; None: no line had a stamp.
         """
         at = self._sources.get(session.last_source)
         if at is None:
             return False
         # Of a source whose lines nobody counts it is not known how far back a line is.
         lines = at.latest - session.last_line if at.latest and session.last_line else 0
-        silent = None if now is None else now - session.seconds
+        silent = None if now is None else now - session.seconds - self._tick  # at least
         limits, past = self._silences.limits(silent, lines, after=True)
-        rare = len(limits) - 1
-        event = rare
+        event = rare = len(limits) - 1
         for each in reversed(kept_events(session.events, session.count, most).tolist()):
             if each < rare and limits[each] >= 0:
                 event = each
                 break
-        return _reaches(limits, event, past)
+        if now is None or limits is not self._silences.after_seconds:
+            return _reaches(limits, event, past)
+        if not _reaches(limits, event, past):
+            return False
+        if self._stops is None:
+            self._stops = self._exactly(self._latest, now)
+        silent = self._stops - self._exactly(session.last_text, session.seconds)
+        return _reaches(limits, event, silent - TICK_SECONDS)
 
     def state(self, names: Names) -> list[object]:
         """Return what `load` takes: msgpack types."""
