@@ -184,7 +184,7 @@ class Open:
                 [int(last_source), int(last_line), int(last_offset), bytes(last_text)],
                 *more,
             ] if len(data) % 2 == 0 and len(data) // 2 == min(count, most) and offset >= 0:
-                cut = bool(more and more[0])  # before 0.2 there was none
+                cut = more == [True]  # older states have none
             case _:
                 raise ValueError("an open sequence has other fields")
         made = cls(names.name(source), fingerprint[:16], line, offset, text)
