@@ -186,7 +186,7 @@ def test_so_many_logs_of_one_rule_are_remembered_and_no_more() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 4), st.sampled_from(["begin", "work", "end"]), st.integers(0, 99)),
+        st.tuples(st.integers(0, 4), st.sampled_from(["begin", "work", "end"]), st.integers(0, 35)),
         min_size=1,
         max_size=40,
     ),
@@ -195,12 +195,11 @@ def test_so_many_logs_of_one_rule_are_remembered_and_no_more() -> None:
 def test_however_a_log_is_cut_into_blocks_the_same_sessions_are_parts(
     said: list[tuple[int, str, int]], cut: int
 ) -> None:
+    # Within an hour a clock believes a single line; further it asks for a second one.
     seconds = np.cumsum([100 * gap for *_, gap in said]).tolist()
     lines = [
         line(number, what, second) for (number, what, _), second in zip(said, seconds, strict=True)
     ]
-    # A block's first and last stamps are believed, those between only if they are read: one line
-    # each is the finest cut there is.
     found = []
     for size in (1, cut):
         ours = made()
