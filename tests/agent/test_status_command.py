@@ -101,6 +101,8 @@ def test_a_screen_tells_of_sequences_where_they_are_judged(shown: Any) -> None:
     assert f"{said}, 7 ended early for want of room; 1 kinds held back" in shown(
         sequences=counts | {"evicted": 7}
     )
+    cut = shown(sequences=counts | {"cut": 9})
+    assert f"{said}, 9 perhaps begun before what was read; 1 kinds held back" in cut
 
 
 def test_an_agent_that_stands_still_says_so(shown: Any) -> None:

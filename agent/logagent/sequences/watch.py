@@ -10,7 +10,7 @@ fixed capacity.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -98,7 +98,7 @@ class Watch:
             else:
                 verdict = self._in_any_order(exactly, episode.events)
             if verdict.anomalous and in_part:
-                verdict = self._part_of_one(exactly, episode.events)
+                verdict = self._part_of_one(exactly, episode.events, verdict)
                 self.spared += not verdict.anomalous
             if verdict.anomalous:
                 self.anomalous += 1
@@ -116,13 +116,20 @@ class Watch:
             verdict = self._verdict(hash((key, exactly)), events)
         return verdict
 
-    def _part_of_one(self, exactly: int, events: npt.NDArray[np.int32]) -> Judged:
-        """Return the verdict on a sequence of which a part was not read."""
+    def _part_of_one(self, exactly: int, events: npt.NDArray[np.int32], stands: Judged) -> Judged:
+        """Return the verdict on a sequence of which a part was not read.
+
+        If it is anomalous, what of the verdict on it as it `stands` is not missing is said to have
+        carried it: a completion is only a guess, and sequences of one kind are to be told as one.
+        """
         key = hash(("part", exactly))
         verdict = self._verdicts.get(key)
         if verdict is None:
             self.misses += 1
             verdict = judged_in_part(events, self._judge.normal, self._judge.judge)
+            there = [each for each in stands.carried if each.kind != "missing"]
+            if verdict.anomalous and there:
+                verdict = replace(verdict, carried=there)
             self._verdicts.add(key, verdict)
         return verdict
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -222,3 +223,19 @@ def test_an_episode_is_a_whole_one_unless_it_is_said_otherwise() -> None:
         Episode.__dataclass_fields__["cut"].default,
         Episode.__dataclass_fields__["unfinished"].default,
     )
+
+
+class Fading(Strange):
+    """What carries a sequence weighs less, the longer it is."""
+
+    def judge(self, events: np.ndarray) -> Judged:
+        judged = super().judge(events)
+        carried = [replace(each, weight=1 / len(events)) for each in judged.carried]
+        return replace(judged, score=1 / len(events), carried=carried)
+
+
+def test_what_carried_a_part_is_told_as_it_stands_and_its_score_is_the_mildest() -> None:
+    (found,) = findings(watch(Fading()), line(1, "exploded", 0))
+    ((what, weight),) = [(each.kind, each.weight) for each in found.judged.carried]
+    assert ("unexpected", 1.0) == (what, weight)
+    assert found.judged.score < 0.5
