@@ -8,22 +8,29 @@ Counted with the test as the paper has it (traces of the training set left out) 
 Memory is that of the cache after the whole test, unbounded as in the paper: ours, whose keys are
 hashes, by its own count and as the allocator sees it, beside a dictionary of tuples of event
 numbers, the paper's form. No voter is asked.
+
+Beside it `vote`'s own cache, the store of replies on disk: what it takes of one test, and how long
+all votes take once they are in it. The replies are a simulation's.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 import tracemalloc
 import zipfile
 from pathlib import Path
 
 import numpy as np
+from logagent_build.annotate.recorded import Recorded, Store
 from logagent_build.sequences.data import Sequences
 from logagent_build.sequences.llm.cache import SequenceCache
-from logagent_build.sequences.llm.retrieval import i386_names
+from logagent_build.sequences.llm.retrieval import i386_names, system_calls
 from logagent_build.sequences.llm.sequence_keys import Keys, keys
+from logagent_build.sequences.llm.simulated import SequenceErrors, SimulatedSequences
+from logagent_build.sequences.llm.voter import LLMVoter, Options
 from measure import ROOT, BenchError, main, print_table, write_result
 
 DATA = ROOT.parent / "shared" / "data" / "sequences"
@@ -96,6 +103,24 @@ def memory(test: Sequences) -> tuple[int, int, int, int]:
     return len(cache), cache.memory_bytes(), allocated, plain
 
 
+def stored(test: Sequences) -> dict[str, float]:
+    """Return what the store of replies takes after votes on a test, and how fast it gives them."""
+    options = Options(shots=0)
+    nobody = SimulatedSequences((), (), SequenceErrors())
+    texts = LLMVoter(nobody, options).texts(test)
+    simulated = SimulatedSequences(texts, test.anomalous.tolist(), SequenceErrors())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "replies.sqlite"
+        with Store(path) as store:
+            voter = LLMVoter(Recorded(store, simulated), options, system_calls())
+            voter.votes(test)
+            began = time.perf_counter()
+            voter.votes(test)
+            seconds = time.perf_counter() - began
+        replies = voter.counts["answered before"]
+        return {"replies": replies, "bytes": path.stat().st_size, "seconds_of_all_again": seconds}
+
+
 def run() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--data", type=Path, default=DATA, help="folder with ADFA-LD.zip")
@@ -136,6 +161,9 @@ def run() -> None:
             for row in rows
         ],
     )  # fmt: skip
+    train, test = split(data, "java", 0)
+    known = set(keys(train))
+    store = stored(test.only([at for at, key in enumerate(keys(test)) if key not in known]))
     by_capacity = dict(zip(map(str, CAPACITIES), np.mean(bounded, axis=0).tolist(), strict=True))
     print()
     print_table(
@@ -143,6 +171,12 @@ def run() -> None:
         [(str(capacity), f"{share:.1%}") for capacity, share in by_capacity.items()],
     )
     print(f"\n{per_key * 1e6:.0f} µs of processor time to make the key of a trace, on average")
+    each = store["bytes"] / store["replies"]
+    print(
+        f"store of replies (java, simulated): {store['replies']:,} replies, "
+        f"{store['bytes'] / 2**20:.1f} MiB on disk, {each / 1024:.1f} KiB each; all votes again in "
+        f"{store['seconds_of_all_again']:.1f} s"
+    )
     write_result(
         "sequence_cache",
         {
@@ -150,6 +184,7 @@ def run() -> None:
             "configurations": rows,
             "unseen_hits_by_capacity": by_capacity,
             "key_seconds": per_key,
+            "store_of_replies": store | {"simulation": True},
         },
         options.results,
     )

@@ -163,6 +163,7 @@ def train(
         "logagent_build",
         *("sequences", options.work / "train.log", "--session-key", KEY),
         *("--labels", options.work / "labels.tsv", "-o", bundle, "--base", BASE),
+        *("--order", options.order),
     )
     return split, time.perf_counter() - started
 
@@ -173,6 +174,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "bench" / "work" / "hdfs")
     parser.add_argument("--share", type=float, default=0.5, help="of the sessions for training")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--order", default="auto", help="as of `logagent-build sequences`")
     parser.add_argument("--halves", type=int, nargs="+", metavar="SEED", help="the halves instead")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
@@ -199,6 +201,7 @@ def main() -> None:
         "what": "sessions of HDFS from raw lines, logagent scan --sequences",
         "share_trained": options.share,
         "seed": options.seed,
+        "order": options.order,
         "train_sessions": len(split["train"]),
         "train_anomalous": sum(split["train"].values()),
         "test_sessions": len(split["test"]),
@@ -214,8 +217,15 @@ def main() -> None:
         "sequences": stats["sequences"],
     }
     from logagent.bundle import Bundle
+    from logagent.sequences.part import SequenceModel
 
-    figures["part_bytes"] = Bundle.load(bundle).sizes()["sequences"]
+    loaded = Bundle.load(bundle)
+    figures["part_bytes"] = loaded.sizes()["sequences"]
+    figures["order_why"] = SequenceModel.of(loaded).record.get("order_why")
+    figures["by_order_alone"] = sum(
+        record["carried"][:1] != [] and record["carried"][0]["what"] == "out of order"
+        for record in records
+    )
     finish(figures, options.json)
 
 

@@ -1,4 +1,4 @@
-"""From the id that an alert showed to the group of lines that it was about.
+"""From the id that an alert showed to the group of lines, or kind of sequences, it was about.
 
 Asked in turn: the running agent, the state that it saved, the alerts that it wrote to a file.
 
@@ -23,6 +23,7 @@ from logagent.override_entries import group_text
 from logagent.policy.known import alert_ids, restored
 from logagent.records import TEXT_CHARS
 from logagent.sanitise import CUT, printable
+from logagent.sequence_ids import UNNAMED, KnownKind, kinds_of_answer, kinds_of_state, of_record
 from logagent.service.status import ask
 
 __all__ = ["Known", "UnknownAlertError", "find", "group_of_template", "groups_of", "is_id"]
@@ -40,14 +41,18 @@ class UnknownAlertError(LogagentError):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A group of lines that alerts were about."""
+    """A group of lines, or a kind of sequences, that alerts were about."""
 
     ids: frozenset[str]
     """Its own and those of its alerts."""
     group: str
-    """Its key, as `override_entries.group_text` writes it."""
+    """Its key, as `override_entries.group_text` writes it; of a kind what it is, for people."""
     text: str = ""
     """One of its lines, printable."""
+    kind: str | None = None
+    """Name of the kind of sequences; None for lines."""
+    unknown: bool = False
+    """Whether a line that training did not have is one of the kind's events."""
 
 
 def is_id(text: str) -> bool:
@@ -56,19 +61,24 @@ def is_id(text: str) -> bool:
 
 
 def find(id_: str, config: Config) -> Known:
-    """Return the group of an alert.
+    """Return what an alert was about.
 
     Args:
         id_: the record's ``id`` or its ``group``.
         config: names the state folder, and the file that alerts are written to.
 
     Raises:
-        UnknownAlertError: nobody knows it; says what can be given instead.
+        UnknownAlertError: nobody knows it, or it is about nothing that can be named; says what
+            can be given instead.
     """
     folder = config.state.folder()
-    for known in (*_groups_of_agent(folder), *groups_of(folder)):
+    answer = _answer(folder)
+    for known in (*_groups_of_agent(answer), *groups_of(folder)):
         if id_ in known.ids:
             return known
+    for kind in (*kinds_of_answer(answer), *kinds_of_state(_state(folder))):
+        if id_ in kind.ids:
+            return _named(id_, kind)
     if config.sinks.jsonl:
         numbers = range(1, config.sinks.jsonl_keep + 1)
         for name in (config.sinks.jsonl, *(f"{config.sinks.jsonl}.{each}" for each in numbers)):
@@ -98,14 +108,9 @@ def group_of_template(text: str) -> str:
 
 def groups_of(state_dir: Path) -> Iterator[Known]:
     """Yield the groups in the state that the agent saved last; none if it cannot be read."""
-    import msgpack  # noqa: PLC0415 - the state is read only if the agent does not run
-
     try:
-        with open(state_dir / "state", "rb") as file:
-            outer = msgpack.unpackb(file.read(_STATE_BYTES), unicode_errors="surrogateescape")
-        state = msgpack.unpackb(outer[3], unicode_errors="surrogateescape")
-        groups = state["alerts"]["policy"]["groups"]
-    except Exception:  # noqa: BLE001, RUF100 - msgpack raises several unrelated types
+        groups = _state(state_dir)["alerts"]["policy"]["groups"]
+    except (KeyError, TypeError):
         return
     for values in groups if isinstance(groups, list) else ():
         try:
@@ -116,12 +121,40 @@ def groups_of(state_dir: Path) -> Iterator[Known]:
         yield Known(ids, group_text(group.key), printable(group.last.text))
 
 
-def _groups_of_agent(folder: Path) -> Iterator[Known]:
-    """Yield the groups that the running agent knows."""
+def _state(state_dir: Path) -> Any:
+    """Return the state that the agent saved last; None if it cannot be read."""
+    import msgpack  # noqa: PLC0415 - the state is read only if the agent does not run
+
     try:
-        groups = ask(folder).get("known_groups")
+        with open(state_dir / "state", "rb") as file:
+            outer = msgpack.unpackb(file.read(_STATE_BYTES), unicode_errors="surrogateescape")
+        return msgpack.unpackb(outer[3], unicode_errors="surrogateescape")
+    except Exception:  # noqa: BLE001, RUF100 - msgpack raises several unrelated types
+        return None
+
+
+def _named(id_: str, kind: KnownKind) -> Known:
+    """Return what is known of a kind of sequences.
+
+    Raises:
+        UnknownAlertError: it has no name.
+    """
+    if not kind.name:
+        raise UnknownAlertError(f"alert {id_}: {UNNAMED}")
+    return Known(kind.ids, kind.about, "", kind.name, kind.unknown)
+
+
+def _answer(folder: Path) -> dict[str, Any]:
+    """Return what the running agent says of itself; nothing if none runs."""
+    try:
+        return ask(folder)
     except StateError:
-        return
+        return {}
+
+
+def _groups_of_agent(answer: dict[str, Any]) -> Iterator[Known]:
+    """Yield the groups that the running agent knows."""
+    groups = answer.get("known_groups")
     for each in groups if isinstance(groups, list) else ():
         match each:
             case {"id": str(id_), "group": str(group)} if group:
@@ -150,6 +183,9 @@ def _record(id_: str, line: bytes) -> Known | None:
         record: Any = json.loads(line)
     except (ValueError, RecursionError):
         return None
+    kind = of_record(record)
+    if kind is not None:
+        return _named(id_, kind) if id_ in kind.ids else None
     match record:
         case {"template": str(template)} if id_ in (record.get("id"), record.get("group")):
             try:

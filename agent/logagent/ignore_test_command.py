@@ -13,7 +13,9 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from logagent.config import Config
 from logagent.errors import EXIT_INPUT_PROBLEM, EXIT_OK
 from logagent.override_entries import (
     Override,
@@ -27,8 +29,12 @@ from logagent.paths import SourceProblem
 from logagent.records import dumps
 from logagent.sanitise import printable
 from logagent.scan import Scan, Step
-from logagent.service.parts import load_model
+from logagent.sequence_overrides import is_about_sequences
+from logagent.service.parts import Model, load_model
 from logagent.teach_command import Meant, override_of, state_config
+
+if TYPE_CHECKING:
+    from logagent.ignore_test_sequences import SequenceTrial
 
 __all__ = ["CANDIDATE", "try_overrides"]
 
@@ -84,8 +90,12 @@ def try_overrides(
             raise OverridesError("\n".join(printable(each, 500) for each in problems))
         latest = max([candidate.created, *(entry.created for entry in entries)])
         entries.append(replace(candidate, created=latest))
-    trial = _Trial(Overrides(entries, now))
+    overrides = Overrides(entries, now)
+    trial = _Trial(overrides)
     model = load_model(loaded)
+    sequences = None
+    if any(map(is_about_sequences, overrides.entries)):
+        sequences = _sequences(model, loaded, overrides)
     severe = float(model.scorer.bundle.manifest.thresholds.get("low", math.inf))
     partial = False
 
@@ -102,10 +112,25 @@ def try_overrides(
     )
     for step in scan.steps(paths):
         trial.see(step)
-    lines = trial.told(severe, scan.totals.lines) if human else trial.records(severe, scan)
+        if sequences is not None:
+            sequences.see(step)
+    if sequences is not None:
+        sequences.close()
+    lines = trial.told(severe, scan, sequences) if human else trial.records(severe, scan, sequences)
     for line in lines:
         print(line)  # noqa: T201
     return EXIT_INPUT_PROBLEM if partial else EXIT_OK
+
+
+def _sequences(model: Model, config: Config, overrides: Overrides) -> SequenceTrial | None:
+    """Return what tries entries about sequences; None, and said so, where nobody judges any."""
+    if not config.sequences.enabled:
+        message = "entries about sequences are not tried: [sequences] is off in the configuration"
+        print(f"logagent: {message}", file=sys.stderr)  # noqa: T201
+        return None
+    from logagent.ignore_test_sequences import SequenceTrial  # noqa: PLC0415 - few want it
+
+    return SequenceTrial(model.scorer.bundle, config, overrides)
 
 
 class _Trial:
@@ -117,7 +142,9 @@ class _Trial:
         self.anomalous = 0
         self._overrides = overrides
         self._tallies = {
-            each.id: _Tally(each) for each in overrides.entries if each.verdict == "normal"
+            each.id: _Tally(each)
+            for each in overrides.entries
+            if each.verdict == "normal" and not is_about_sequences(each)
         }
         self._source = ""
         self._head: Override | None = None  # what hides the last flagged line that is no part
@@ -142,7 +169,7 @@ class _Trial:
             if entry is not None:
                 self._count(self._tallies[entry.id], key, line, verdict.score)
 
-    def told(self, severe: float, read: int) -> Iterator[str]:
+    def told(self, severe: float, scan: Scan, sequences: SequenceTrial | None) -> Iterator[str]:
         """Yield the results for people."""
         for tally in self._tallies.values():
             entry = tally.entry
@@ -158,9 +185,12 @@ class _Trial:
             if tally.score >= severe:
                 yield f"    WARNING: even sensitivity low ({severe:.2f}) would tell of this line"
         left = self.anomalous - self._hidden()
+        if sequences is not None:
+            yield from sequences.told()
+        read = scan.totals.lines
         yield f"{read:,} lines, {self.anomalous:,} anomalous; {left:,} of these remain"
 
-    def records(self, severe: float, scan: Scan) -> Iterator[str]:
+    def records(self, severe: float, scan: Scan, sequences: SequenceTrial | None) -> Iterator[str]:
         """Yield the results as JSON, one object per entry and one for all."""
         for tally in self._tallies.values():
             entry = tally.entry
@@ -178,7 +208,11 @@ class _Trial:
             yield dumps({key: value for key, value in record.items() if value is not None})
         left = self.anomalous - self._hidden()
         totals = {"lines": scan.totals.lines, "anomalous_lines": self.anomalous}
-        yield dumps(totals | {"remaining_lines": left})
+        totals["remaining_lines"] = left
+        if sequences is not None:
+            yield from sequences.records()
+            totals |= sequences.totals()
+        yield dumps(totals)
 
     def _hidden(self) -> int:
         return sum(tally.lines for tally in self._tallies.values())

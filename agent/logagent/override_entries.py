@@ -1,5 +1,7 @@
 r"""Entries of ``overrides.toml``: what an operator has said of a group of lines, or of a regex.
 
+Some are about sequences, which their source tells (`logagent.sequence_overrides`).
+
 Guarantees: an entry that was read holds allowed values only, in printable characters and bounded;
 every problem of a file is told, not only the first; at most `MAX_FILE_BYTES` are read, of a regular
 file only; what `to_toml` writes is read as an equal entry.
@@ -26,6 +28,7 @@ from typing import Any, Final, Literal
 
 from logagent.errors import ConfigError
 from logagent.sanitise import printable
+from logagent.sequence_overrides import problems_of_form
 
 __all__ = [
     "MAX_ENTRIES",
@@ -81,7 +84,8 @@ class Override:
     regex: str | None = None
     """Searched in raw lines (`logagent.bounded_regex`); only with verdict normal."""
     source: str | None = None
-    """Glob on the source's name; None for all. Only with verdict normal."""
+    """Glob on the source's name; None for all. Only with verdict normal. Or what tells that the
+    entry is about sequences (`logagent.sequence_overrides`)."""
     created: float = 0.0
     """[s since 1970] Of two that contradict each other the later one wins."""
     expires: float = math.inf
@@ -188,6 +192,7 @@ def problems_of(entry: Override) -> Iterator[str]:
         yield f"group: must have 1 to {_GROUP_CHARS} characters"
     if entry.verdict == "anomalous" and (entry.regex, entry.source) != (None, None):
         yield "regex and source go with verdict normal only"
+    yield from problems_of_form(entry)
     if entry.source is not None and not 0 < len(entry.source) <= _SOURCE_CHARS:
         yield f"source: must have 1 to {_SOURCE_CHARS} characters"
     for key, limit in (("author", _AUTHOR_CHARS), ("reason", MAX_TEXT_CHARS)):

@@ -28,6 +28,7 @@ from logagent.override_entries import (
     read_bytes,
 )
 from logagent.sanitise import printable
+from logagent.sequence_overrides import is_about_sequences
 
 if TYPE_CHECKING:
     from logagent.bounded_regex import BoundedRegex
@@ -70,6 +71,8 @@ class Overrides:
         self._of_sources: dict[str, list[tuple[int, Override]]] = {}
         self._regexes: list[tuple[int, Override, BoundedRegex]] = []
         for place, entry in enumerate(kept):
+            if is_about_sequences(entry):  # says nothing of lines
+                continue
             if entry.group is None:
                 self._regexes.append((place, entry, _compiled(entry)))
             elif entry.source is None:

@@ -66,7 +66,7 @@ class Options:
     html: Path | None = None
     """File for a page of the results."""
     overrides: Path | None = None
-    """File with what an operator has said of groups of lines."""
+    """File with what an operator has said of groups of lines, and of sequences."""
     sequences: SequenceOptions | None = None
     """How lines make sequences that are judged too; None: they are not."""
 
@@ -83,7 +83,9 @@ def scan_command(paths: Sequence[str], options: Options) -> int:
     threshold = _threshold(bundle, options)
     overrides = None if options.overrides is None else _overrides(options.overrides)
     live = STDIN in paths
-    sequences = None if options.sequences is None else _sequences(bundle, options, live=live)
+    sequences = (
+        None if options.sequences is None else _sequences(bundle, options, overrides, live=live)
+    )
     scorer = Scorer(bundle, options.backend)
     printer = _Printer(scorer, options, live=live)
     report = None
@@ -124,7 +126,9 @@ def scan_command(paths: Sequence[str], options: Options) -> int:
     return EXIT_ANOMALIES if options.exit_code and found else EXIT_OK
 
 
-def _sequences(bundle: Bundle, options: Options, *, live: bool) -> ScanSequences:
+def _sequences(
+    bundle: Bundle, options: Options, overrides: Overrides | None, *, live: bool
+) -> ScanSequences:
     """Prepare what judges sequences; its modules are loaded only for those who want it."""
     from logagent.sequences.scanning import ScanSequences, SequenceOptions  # noqa: PLC0415
 
@@ -134,7 +138,7 @@ def _sequences(bundle: Bundle, options: Options, *, live: bool) -> ScanSequences
 
     chosen = options.sequences or SequenceOptions()
     style = Style(options.width, options.colour)
-    return ScanSequences(bundle, chosen, None if options.human else say, style)
+    return ScanSequences(bundle, chosen, None if options.human else say, style, overrides)
 
 
 def _report(

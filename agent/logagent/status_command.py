@@ -75,6 +75,13 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
             + (f", {early:,} ended early for want of room" if early else "")
             + (f", {cut:,} perhaps begun before what was read" if cut else "")
             + f"; {sequences.get('kinds_held_back', 0):,} kinds held back"
+            + (f"; {sequences['taught']:,} taught" if sequences.get("taught") else "")
+        )
+    kinds = [each for each in get("known_sequences", []) if each.get("state") == "held"]
+    for kind in kinds[:_GROUPS]:
+        yield (
+            f"  {kind['id']}  held, ×{kind['count']:,}, {kind['since_told']:,} since told  "
+            f"{kind['about']}"
         )
     waiting = [each for each in known if each.get("state") == "held" or each.get("since_told")]
     for group in waiting[:_GROUPS]:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from logagent.alert_ids import UnknownAlertError, find, group_of_template, is_id
+from logagent.alert_ids import Known, UnknownAlertError, find, group_of_template, is_id
 from logagent.bounded_regex import MAX_BYTES, BoundedRegex
 from logagent.config import Config, load
 from logagent.errors import EXIT_OK
@@ -27,6 +27,7 @@ from logagent.override_entries import Override, OverridesError, entries_of, grou
 from logagent.overrides import FILE_NAME
 from logagent.overrides_file import add, new_id, remove
 from logagent.sanitise import printable
+from logagent.sequence_overrides import SEQUENCE, SESSION, kind_of, session_logs, shown
 
 __all__ = [
     "DEFAULT_LASTING",
@@ -57,6 +58,10 @@ class Meant:
     """A raw line."""
     template: str | None = None
     regex: str | None = None
+    sequence: str | None = None
+    """The name of a kind of sequences."""
+    session: str | None = None
+    """An expression that is found in keys of sessions."""
 
 
 def teach(
@@ -69,16 +74,16 @@ def teach(
     reason: str = "",
     source: str | None = None,
 ) -> int:
-    """Write an entry and say what it does.
+    """Write an entry and say what it does; for sequences that are anomalous, take entries back.
 
     Args:
         config: the configuration file; None for the default.
         state_dir: the agent's state folder; None for the configuration's.
-        meant: which lines.
+        meant: which lines, or sequences.
         verdict: what they are.
         lasting: how long [s]; infinity for ever.
         reason: why, for whoever reads it later.
-        source: glob on the name of the lines' source.
+        source: glob on the name of the lines' source, or of the log that a session begins in.
 
     Raises:
         ConfigError: the configuration, the entry or the file of overrides cannot be used.
@@ -96,10 +101,16 @@ def teach(
         reason=reason,
         source=source,
     )
+    if entry.verdict == "anomalous" and (kind := kind_of(entry)) is not None:
+        return _tell_again(path, kind, entries)
     written = add(path, entry)
     until = f"until {_time_text(written.expires)}" if written.expires < math.inf else "for ever"
     _say(f"{written.id}: {written.verdict} {until}: {_what(written)}")
-    if written.regex is not None and (reach := BoundedRegex.of(written.regex).reach) < MAX_BYTES:
+    if (
+        session_logs(written) is None
+        and written.regex is not None
+        and (reach := BoundedRegex.of(written.regex).reach) < MAX_BYTES
+    ):
         _say(f"it is costly to search, so only in the first {reach} bytes of a line")
     _say(f"to take it back: logagent ignore remove {written.id}")
     return EXIT_OK
@@ -122,11 +133,18 @@ def override_of(
         UnknownAlertError: nobody knows the alert that is meant.
     """
     now = time.time()
+    known = None if (meant.regex, meant.session) != (None, None) else _known(meant, config)
+    if known is not None and known.kind is not None:
+        if source is not None:
+            raise OverridesError("--source goes with lines and sessions, not with an alert's kind")
+        source = f"{SEQUENCE}{known.kind}"
+    elif meant.session is not None:
+        source = f"{SESSION}{source or '*'}"
     return Override(
         id_,
         verdict,
-        group=None if meant.regex is not None else _group(meant, config),
-        regex=meant.regex,
+        group=None if known is None else known.group,
+        regex=meant.regex or meant.session,
         source=source,
         created=now,
         expires=now + lasting,
@@ -202,14 +220,50 @@ def state_config(config: Path | None, state_dir: Path | None) -> Config:
     return load(config, {"state.dir": None if state_dir is None else str(state_dir)})
 
 
-def _group(meant: Meant, config: Config) -> str:
+def _tell_again(path: Path, kind: str, entries: tuple[Override, ...]) -> int:
+    """Remove what calls a kind of sequences normal: to be told it must be found, not called so."""
+    said = [each.id for each in entries if kind_of(each) == kind]
+    if said:
+        remove(path, *said)
+    but = ", but for sessions that entries hide" if any(map(session_logs, entries)) else ""
+    _say(f"removed: {', '.join(said) or 'nothing'}; sequences of this kind are told{but}")
+    return EXIT_OK
+
+
+def _known(meant: Meant, config: Config) -> Known:
+    """Return the group of lines, or the kind of sequences, that is meant."""
+    if meant.sequence is not None:
+        return _kind(meant.sequence, config)
+    if meant.given is not None and is_id(meant.given):
+        known = find(meant.given, config)
+        if known.unknown:
+            _say(
+                "note: one of its events is a line that training did not have; of such lines the "
+                "model knows only which of a few buckets they are in, so others are of this kind"
+            )
+        return known
+    return Known(frozenset(), _group(meant))
+
+
+def _kind(name: str, config: Config) -> Known:
+    """Return a kind of sequences by its name, with what it is if somebody knows it."""
+    if not is_id(name):
+        raise UnknownAlertError("a kind of sequences has 16 hexadecimal digits")
+    try:
+        known = find(name, config)
+    except UnknownAlertError:
+        known = None
+    if known is not None and known.kind == name:
+        return known
+    return Known(frozenset({name}), "a kind that the agent has not told of", kind=name)
+
+
+def _group(meant: Meant) -> str:
     """Return the text of the group that is meant."""
     if meant.line is not None:
         from logagent.normalise import templates  # noqa: PLC0415 - numpy
 
         found = group_text(group_key(templates([os.fsencode(meant.line)]).templates[0]))
-    elif meant.given is not None and is_id(meant.given):
-        found = find(meant.given, config).group
     else:
         text = meant.template if meant.template is not None else meant.given or ""
         try:
@@ -239,12 +293,15 @@ def _author() -> str:
 def _record(entry: Override, now: float) -> dict[str, object]:
     """Return an entry for programs; keys with nothing to say are None."""
     ends = None if math.isinf(entry.expires) else _time_text(entry.expires)
+    kind, logs = kind_of(entry), session_logs(entry)
     return {
         "id": entry.id,
         "verdict": entry.verdict,
         "group": entry.group,
         "regex": entry.regex,
         "source": entry.source,
+        "about": "lines" if kind is None and logs is None else "session" if logs else "sequence",
+        "sequence": kind,
         "created": _time_text(entry.created) if entry.created else None,
         "expires": ends,
         "expired": entry.expires <= now,
@@ -254,6 +311,8 @@ def _record(entry: Override, now: float) -> dict[str, object]:
 
 
 def _what(entry: Override) -> str:
+    if (sequences := shown(entry)) is not None:
+        return sequences
     what = f"/{entry.regex}/" if entry.regex is not None else entry.group or ""
     where = f" in {printable(entry.source, _SHOWN_CHARS)}" if entry.source is not None else ""
     return printable(what, _SHOWN_CHARS) + where

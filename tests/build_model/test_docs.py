@@ -12,6 +12,7 @@ import typer.main
 from logagent_build import cli
 from logagent_build.corpora import CATEGORIES
 from logagent_build.targets import NAMES
+from rich.text import Text
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 pytestmark = pytest.mark.skipif(
@@ -60,3 +61,17 @@ def test_every_known_target_is_named() -> None:
     text = PAGE.read_text("utf-8")
 
     assert [] == [name for name in NAMES if f"`{name}`" not in text]
+
+
+def test_no_word_of_a_help_text_is_lost_as_markup() -> None:
+    """The help is rendered: a word in brackets would be a style, and not be seen."""
+    texts = [
+        text
+        for command in COMMANDS.values()
+        for each in (command, *getattr(command, "commands", {}).values())
+        for text in (each.help, *(getattr(parameter, "help", None) for parameter in each.params))
+        if text
+    ]
+
+    assert len(texts) > 200
+    assert [] == [text for text in texts if text != Text.from_markup(text).plain]

@@ -25,8 +25,8 @@ class _AddByDefault(TyperGroup):
 
 ignore_app = typer.Typer(
     cls=_AddByDefault,
-    help="Tell the agent which lines to leave out. `logagent ignore ID` is short for `logagent "
-    "ignore add ID`.",
+    help="Tell the agent which lines and sequences to leave out. `logagent ignore ID` is short for "
+    "`logagent ignore add ID`.",
     no_args_is_help=True,
 )
 app.add_typer(ignore_app, name="ignore")
@@ -47,7 +47,19 @@ RegexOption = Annotated[
 ]
 SourceOption = Annotated[
     str | None,
-    typer.Option("--source", metavar="GLOB", help="Only lines of sources with such a name."),
+    typer.Option("--source", metavar="GLOB", help="Only lines or sessions of such sources."),
+]
+SequenceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sequence", metavar="KIND", help="Sequences of this kind: `group` of their record."
+    ),
+]
+SessionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--session", metavar="RE", help="All sequences of sessions in whose key this is found."
+    ),
 ]
 ForOption = Annotated[
     str, typer.Option("--for", metavar="TIME", help="How long: 30d, 12h, 2w, or never.")
@@ -63,17 +75,18 @@ def feedback(
         list[str],
         typer.Argument(
             metavar="[ID] normal|anomalous",
-            help="The id of an alert (or its group), and what its lines are.",
+            help="The id of an alert (or its group), and what its lines or sequences are.",
         ),
     ],
     line: LineOption = None,
     template: TemplateOption = None,
+    sequence: SequenceOption = None,
     lasting: ForOption = "90d",
     reason: ReasonOption = "",
     state_dir: StateDirOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Tell the agent that lines like those of an alert are normal, or anomalous.
+    """Tell the agent that lines or sequences like an alert's are normal, or anomalous.
 
     Holds at once, without a restart, and goes before what the model says.
     """
@@ -87,7 +100,7 @@ def feedback(
         raise typer.BadParameter(
             "the last word must be normal or anomalous", param_hint="[ID] normal|anomalous"
         )
-    given = _one_of(*ids, **{"--line": line, "--template": template})
+    given = _one_of(*ids, **{"--line": line, "--template": template, "--sequence": sequence})
     from logagent.alert_ids import is_id
     from logagent.teach_command import Meant, teach
 
@@ -97,7 +110,7 @@ def feedback(
             param_hint="ID",
         )
     seconds = _seconds(lasting)
-    meant = Meant(given, line, template)
+    meant = Meant(given, line, template, sequence=sequence)
     guarded(lambda: teach(config, state_dir, meant, verdict, lasting=seconds, reason=reason))
 
 
@@ -110,21 +123,24 @@ def ignore_add(
     line: LineOption = None,
     template: TemplateOption = None,
     regex: RegexOption = None,
+    sequence: SequenceOption = None,
+    session: SessionOption = None,
     source: SourceOption = None,
     lasting: ForOption = "90d",
     reason: ReasonOption = "",
     state_dir: StateDirOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Leave out lines like those of an alert, for a time."""
+    """Leave out lines or sequences like those of an alert, for a time."""
+    options = {"--line": line, "--template": template, "--regex": regex}
     given = _one_of(
         *([] if what is None else [what]),
-        **{"--line": line, "--template": template, "--regex": regex},
+        **options | {"--sequence": sequence, "--session": session},
     )
     from logagent.teach_command import Meant, teach
 
     seconds = _seconds(lasting)
-    meant = Meant(given, line, template, regex)
+    meant = Meant(given, line, template, regex, sequence, session)
     guarded(
         lambda: teach(
             config, state_dir, meant, "normal", lasting=seconds, reason=reason, source=source
@@ -140,6 +156,8 @@ def ignore_test(
     line: LineOption = None,
     template: TemplateOption = None,
     regex: RegexOption = None,
+    sequence: SequenceOption = None,
+    session: SessionOption = None,
     source: SourceOption = None,
     output: Annotated[
         Format,
@@ -149,17 +167,21 @@ def ignore_test(
     config: ConfigOption = None,
 ) -> None:
     """Show what the entries in force would hide in these files, and a new one beside them."""
-    if (line, template, regex) != (None, None, None):
-        _one_of(**{"--line": line, "--template": template, "--regex": regex})
+    options = {"--line": line, "--template": template, "--regex": regex}
+    options |= {"--sequence": sequence, "--session": session}
+    if any(value is not None for value in options.values()):
+        _one_of(**options)
     elif source is not None:
-        raise typer.BadParameter("goes with --regex, --template or --line", param_hint="--source")
+        raise typer.BadParameter(
+            "goes with --regex, --template, --line or --session", param_hint="--source"
+        )
     human = sys.stdout.isatty() if output is Format.auto else output is Format.human
 
     def test() -> int:
         from logagent.ignore_test_command import try_overrides
         from logagent.teach_command import Meant
 
-        meant = Meant(None, line, template, regex)
+        meant = Meant(None, line, template, regex, sequence, session)
         return try_overrides(paths, config, state_dir, meant=meant, source=source, human=human)
 
     guarded(test)

@@ -34,13 +34,22 @@ Counts = npt.NDArray[np.int64]
 class Carried:
     """An event that carried a verdict of "anomalous"."""
 
-    kind: Literal["missing", "unexpected", "repeated"]
-    """Rarer than in sequences like this; in none of them; more often than in them."""
+    kind: Literal["missing", "unexpected", "repeated", "out of order"]
+    """Rarer than in sequences like this; in none of them; more often than in them; or before
+    another event that in normal sequences is always first (`order`)."""
     event: int
     weight: float
-    """By how much the score falls if only this were as in normal ones, in (0, 1]."""
+    """By how much the score falls if only this were as in normal ones, in (0, 1]; out of order:
+    its share of the evidence."""
     positions: list[int]
-    """Where in the sequence, the first `MOST_POSITIONS`; empty where it is missing."""
+    """Where in the sequence, the first `MOST_POSITIONS`; empty where it is missing; out of order:
+    its place, and that of the other event."""
+    before: int = -1
+    """Out of order: the other event, which comes first in normal sequences."""
+    held: int = 0
+    """Out of order: normal training sequences with the two in order, …"""
+    of: int = 0
+    """… and those with both of them."""
 
 
 class Contrast:

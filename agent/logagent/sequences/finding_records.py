@@ -14,12 +14,13 @@ from logagent.report import Style
 from logagent.sanitise import printable
 from logagent.sequences.ensemble import Carried
 from logagent.sequences.events import EventReader
+from logagent.sequences.kind_names import MOST_NAMED, events_of, kind_name
 from logagent.sequences.watch import Finding
 from logagent.times import TimeParser
 
 __all__ = ["finding_lines", "finding_record", "finding_text", "signature"]
 
-MOST_CARRIED: Final = 5
+MOST_CARRIED: Final = MOST_NAMED
 """Events that a record names, of the heaviest; beyond that nobody reads on."""
 _KEY_CHARS: Final = 200
 _POSITIONS: Final = 10  # places of one event that a record names
@@ -33,6 +34,8 @@ def finding_record(finding: Finding, reader: EventReader, times: TimeParser) -> 
     episode, judged = finding.episode, finding.judged
     first, last = episode.first, episode.last
     record: dict[str, Any] = {"id": episode.id, "kind": "sequence"}
+    if judged.carried:
+        record["group"] = kind_name(judged.carried, reader.vocabulary)
     if episode.session:
         record["session"] = printable(episode.session, _KEY_CHARS)
     record |= {"rule": printable(episode.rule, 100), **_place(first, times, "")}
@@ -65,6 +68,7 @@ def finding_lines(
          1  0.97  ×12  session blk_-123  hdfs.log:120 … 310  19 lines
               missing: PacketResponder # for block blk_ terminating
               first: 2008-11-09 20:35:30 INFO dfs.DataNode$DataXceiver: Receiving block …
+              group: 5f0c1c2d3a4b5e6f
     """
     episode = finding.episode
     room = max(style.width - 6, 20)
@@ -82,11 +86,15 @@ def finding_lines(
     head = f"{number:>3}  {score}  {style.paint(f'×{count:,}', '1')}  "
     lines = [head + printable(f"{what}  {where}  {episode.count:,} line{plural}", room)]
     for each in finding.judged.carried[:MOST_CARRIED]:
-        text = f"{each.kind}: {_template(each, reader)}"
+        text = f"{each.kind}: {_template(each.event, reader)}"
         lines.append(" " * 6 + style.paint(printable(text, room), "36"))
+        if each.before >= 0:  # a line of its own: two templates fit no terminal
+            lines.append(" " * 6 + style.paint(printable(_normally(each, reader), room), "36"))
     lines.append(" " * 6 + printable(f"first: {printable(episode.first.text, room)}", room))
     if episode.count > 1:
         lines.append(" " * 6 + printable(f"last:  {printable(episode.last.text, room)}", room))
+    if finding.judged.carried:
+        lines.append(f"      group: {kind_name(finding.judged.carried, reader.vocabulary)}")
     return lines
 
 
@@ -94,25 +102,33 @@ def finding_text(finding: Finding, reader: EventReader) -> str:
     """Return an anomalous sequence in one line for people."""
     episode = finding.episode
     what = f"session {printable(episode.session, 80)}" if episode.session else "window"
-    said = [
-        f"{each.kind}: {printable(_template(each, reader), 120)}"
-        for each in finding.judged.carried[:2]
-    ]
+    said = []
+    for each in finding.judged.carried[:2]:
+        said.append(f"{each.kind}: {printable(_template(each.event, reader), 120)}")
+        if each.before >= 0:
+            said[-1] += f" {printable(_normally(each, reader), 180)}"
     about = "; ".join(said) or printable(episode.last.text, 160)
     return f"{printable(episode.first.source, 200)}: {what}, {episode.count} lines: {about}"
 
 
-def signature(finding: Finding) -> tuple[tuple[str, int], ...]:
-    """Return what findings of one cause have in common: which events carried them."""
-    return tuple(sorted((each.kind, each.event) for each in finding.judged.carried[:MOST_CARRIED]))
+def signature(finding: Finding) -> tuple[tuple[str | int, ...], ...]:
+    """Return what findings of one cause have in common: which events carried them.
+
+    By numbers of one model; `kind_names` has the name that others know it by.
+    """
+    carried = finding.judged.carried[:MOST_CARRIED]
+    return tuple(sorted(((each.kind, *events_of(each)) for each in carried), key=repr))
 
 
 def _carried(each: Carried, reader: EventReader) -> dict[str, Any]:
     said: dict[str, Any] = {
         "what": each.kind,
-        "template": _template(each, reader),
+        "template": _template(each.event, reader),
         "weight": round(float(each.weight), 2),
     }
+    if each.before >= 0:
+        said["before"] = _template(each.before, reader)
+        said["normally_after"], said["normal_sequences"] = each.held, each.of
     if each.event >= reader.vocabulary.known:
         said["unknown"] = True
     if len(each.positions):
@@ -120,8 +136,13 @@ def _carried(each: Carried, reader: EventReader) -> dict[str, Any]:
     return said
 
 
-def _template(each: Carried, reader: EventReader) -> str:
-    return printable(reader.text(each.event), _TEMPLATE_CHARS) or UNKNOWN
+def _normally(each: Carried, reader: EventReader) -> str:
+    held = f"{each.held:,} of {each.of:,}"
+    return f"before, in {held} normal ones after: {_template(each.before, reader)}"
+
+
+def _template(event: int, reader: EventReader) -> str:
+    return printable(reader.text(event), _TEMPLATE_CHARS) or UNKNOWN
 
 
 def _place(sighting: Sighting, times: TimeParser, prefix: str) -> dict[str, Any]:

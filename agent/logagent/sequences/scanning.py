@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from logagent.bundle import Bundle
 from logagent.errors import LogagentError
+from logagent.overrides import Overrides
 from logagent.records import dumps
 from logagent.report import Style
 from logagent.scan import Scan, Step
@@ -21,6 +22,7 @@ from logagent.sequences.finding_records import finding_lines, finding_record, si
 from logagent.sequences.part import SequenceModel
 from logagent.sequences.rules import Rule, session_key
 from logagent.sequences.sequencer import MAX_SESSIONS, Sequencer
+from logagent.sequences.taught import Taught
 from logagent.sequences.watch import Finding, Watch
 from logagent.times import TimeParser
 
@@ -96,6 +98,7 @@ class ScanSequences:
         options: SequenceOptions,
         say: Callable[[str], None] | None,
         style: Style,
+        overrides: Overrides | None = None,
     ) -> None:
         """Read the model.
 
@@ -104,6 +107,7 @@ class ScanSequences:
             options: how lines make sequences.
             say: prints one record as it comes; None: people read at the end (`lines`).
             style: how that is printed.
+            overrides: what operators have said; sequences that they call normal are counted only.
 
         Raises:
             LogagentError: the bundle has no such part, or the options make no rule.
@@ -115,12 +119,13 @@ class ScanSequences:
             reader, [rule], max_sessions=options.max_sessions, silences=model.silences
         )
         self.watch = Watch(sequencer, model.ensemble)
+        self.watch.teach(Taught.of(overrides, model.vocabulary))
         self._reader = reader
         self._say = say
         self._style = style
         self._times = TimeParser()
         self._source: str | None = None
-        self._entries: dict[tuple[tuple[str, int], ...], _Entry] = {}
+        self._entries: dict[tuple[tuple[str | int, ...], ...], _Entry] = {}
         self._let_go = 0
 
     def see(self, step: Step, _scan: Scan) -> None:
@@ -148,6 +153,8 @@ class ScanSequences:
             lines.append(f"{self._let_go:,} lowest-scored kinds of sequences not kept")
         watch, counters = self.watch, self.watch.sequencer.counters
         total = f"{_of(watch.judged, 'sequence')}, {watch.anomalous:,} anomalous"
+        if watch.taught:
+            total += f"; {watch.taught:,} more taught to be normal (--overrides)"
         if counters.evicted:  # what came of them later was judged as a sequence of its own
             total += f"; {counters.evicted:,} ended early for want of room (--max-sessions)"
         parts = [

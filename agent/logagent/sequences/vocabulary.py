@@ -116,6 +116,14 @@ class Vocabulary:
             return int(self._order[at])
         return self.known + key % self.buckets
 
+    def key(self, number: int) -> int:
+        """Return the key of a known event: what `number` takes.
+
+        Raises:
+            IndexError: the event is not known.
+        """
+        return int(self._sorted[np.flatnonzero(self._order == number)[0]])
+
     def text(self, number: int) -> bytes:
         """Return the text of a known event, not sanitised; empty for an unknown one."""
         return self._texts[number] if number < self.known else b""

@@ -3,15 +3,17 @@
 Guarantees: every sequence is judged once; equal sequences are judged by the model once as long as
 they are remembered (FlexLog §3.2: the cache's key is the sequence itself). Where the model counts
 events and leaves their order aside, sequences of equal events share a verdict if that is "normal";
-of an anomalous one it is also said where its events are. Memory: the sequencer's, and a cache of
-fixed capacity.
+of an anomalous one it is also said where its events are. Where it looks at order besides
+(`OrderJudge`), what it says of counts is shared so, and only the order is looked at for each order
+there is. The order of what begins or ends anywhere (a window, a session that was cut short) is not
+looked at. Memory: the sequencer's, and two caches of fixed capacity.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +25,7 @@ from logagent.sequences.episode import Episode
 from logagent.sequences.rests import judged_in_part
 from logagent.sequences.sequencer import Sequencer
 
-__all__ = ["Finding", "SequenceJudge", "Watch"]
+__all__ = ["Finding", "Hides", "OrderJudge", "SequenceJudge", "Watch"]
 
 _CAPACITY: Final = 2_700  # verdicts per generation, two thirds of 4,096
 
@@ -46,12 +48,33 @@ class SequenceJudge(Protocol):
         ...
 
 
+@runtime_checkable
+class OrderJudge(SequenceJudge, Protocol):
+    """One that judges in two steps, the first of which is the same in any order of the events."""
+
+    def counted(self, events: npt.NDArray[np.int32]) -> Judged:
+        """Judge a sequence by its counts."""
+        ...
+
+    def ordered(self, events: npt.NDArray[np.int32], judged: Judged) -> Judged:
+        """Add what its order says; `judged` itself if that is nothing."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A sequence that is anomalous."""
 
     episode: Episode
     judged: Judged
+
+
+class Hides(Protocol):
+    """What operators have said; `logagent.sequences.taught.Taught` is the real one."""
+
+    def hides(self, finding: Finding) -> object | None:
+        """Return what calls an anomalous sequence normal; None if nothing does."""
+        ...
 
 
 class Watch:
@@ -62,14 +85,27 @@ class Watch:
         self.judged = 0
         """Sequences judged."""
         self.anomalous = 0
-        """Of these, how many are anomalous."""
+        """Of these, how many are anomalous and not taught."""
+        self.taught = 0
+        """Of these, how many the model finds anomalous and an operator calls normal."""
         self.spared = 0
         """Sequences that would be anomalous if they had no more than what was read of them."""
         self.misses = 0
-        """Of these, how many the model was asked about."""
+        """Of these, how many the model was asked about; by a look at their order alone: none."""
         self._judge = judge
+        self._said: Hides | None = None
+        self._ask = judge.judge
         self._order_free = judge.order_free
         self._verdicts: TwoGenerationCache[Judged] = TwoGenerationCache(_CAPACITY)
+        self._in_order: OrderJudge | None = None
+        if not judge.order_free and isinstance(judge, OrderJudge):
+            self._in_order, self._ask = judge, judge.counted
+        # Orders are many: they would drive what was said of counts out of its cache.
+        self._orders: TwoGenerationCache[Judged] = TwoGenerationCache(_CAPACITY)
+
+    def teach(self, said: Hides | None) -> None:
+        """Go by what operators have said; it holds from the next sequence that ends."""
+        self._said = said
 
     def see(self, source: str, fingerprint: bytes, block: Block) -> Iterator[Finding]:
         """Take in the next lines of a source; yield what is anomalous. Take all of it."""
@@ -93,7 +129,9 @@ class Watch:
             in_part = episode.cut or episode.unfinished
             # Python seeds its hash of bytes at random: nobody makes two the same on purpose.
             exactly = hash(episode.events.tobytes())
-            if not self._order_free:
+            if self._in_order is not None and not in_part and _whole(episode):
+                verdict = self._of_both(self._in_order, exactly, episode.events)
+            elif self._in_order is None and not self._order_free:
                 verdict = self._verdict(exactly, episode.events)
             else:
                 verdict = self._in_any_order(exactly, episode.events)
@@ -101,8 +139,20 @@ class Watch:
                 verdict = self._part_of_one(exactly, episode.events, verdict)
                 self.spared += not verdict.anomalous
             if verdict.anomalous:
+                finding = Finding(episode, verdict)
+                if self._said is not None and self._said.hides(finding) is not None:
+                    self.taught += 1
+                    continue
                 self.anomalous += 1
-                yield Finding(episode, verdict)
+                yield finding
+
+    def _of_both(self, judge: OrderJudge, exactly: int, events: npt.NDArray[np.int32]) -> Judged:
+        """Return the verdict on a sequence by its events, and on their order."""
+        verdict = self._orders.get(exactly)
+        if verdict is None:
+            verdict = judge.ordered(events, self._in_any_order(exactly, events))
+            self._orders.add(exactly, verdict)
+        return verdict
 
     def _in_any_order(self, exactly: int, events: npt.NDArray[np.int32]) -> Judged:
         """Return the verdict on a sequence by its events; if it is anomalous, on it exactly."""
@@ -126,7 +176,7 @@ class Watch:
         verdict = self._verdicts.get(key)
         if verdict is None:
             self.misses += 1
-            verdict = judged_in_part(events, self._judge.normal, self._judge.judge)
+            verdict = judged_in_part(events, self._judge.normal, self._ask)
             there = [each for each in stands.carried if each.kind != "missing"]
             if verdict.anomalous and there:
                 verdict = replace(verdict, carried=there)
@@ -137,7 +187,7 @@ class Watch:
         verdict = self._verdicts.get(key)
         if verdict is None:
             self.misses += 1
-            verdict = self._judge.judge(events)
+            verdict = self._ask(events)
             self._verdicts.add(key, verdict)
         return verdict
 
@@ -150,6 +200,7 @@ class Watch:
             "open": sequencer.open_sequences,
             "judged": self.judged,
             "anomalous": self.anomalous,
+            "taught": self.taught,
             "misses": self.misses,
             "lines": counters.lines,
             "unknown_lines": sequencer.reader.unknown_lines,
@@ -165,3 +216,8 @@ class Watch:
             "unjudged_lines": counters.unjudged_lines,
             "ended": dict(counters.ended),
         }
+
+
+def _whole(episode: Episode) -> bool:
+    """Tell whether an order means something: of a session that was not cut short."""
+    return bool(episode.session) and episode.ended in ("end", "idle")

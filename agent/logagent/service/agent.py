@@ -91,6 +91,7 @@ class Agent:
         self._next_save = math.inf
         self.blocked_until = -math.inf
         self._joiners: dict[str, Joiner] = {}
+        self.overrides = Overrides()
         self.sequences: SequenceAlerts | None = None
         self._resting: object = None  # what is kept of sequences while the model cannot judge them
         self._lasting: dict[str, str] = {}  # trouble that was told and is not over
@@ -194,6 +195,7 @@ class Agent:
             self.reporter("no-sequences", f"sequences are not judged: {error}")
             self._resting = at_rest(saved)
             return None
+        made.teach(self.overrides)
         self._resting = None
         return made
 
@@ -294,6 +296,8 @@ class Agent:
         if (overrides := self.overrides_file.poll(time.time())) is not None:
             self.model.judge.teach(overrides)
             self.alerts.teach(overrides)
+            if self.sequences is not None:
+                self.sequences.teach(overrides)
             self.overrides = overrides
             self.changed = True
 

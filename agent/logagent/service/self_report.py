@@ -60,6 +60,7 @@ def status(agent: Agent) -> dict[str, Any]:
         "known_groups": agent.alerts.known_groups(),
         "overrides": len(agent.overrides.entries),
         "sequences": None if agent.sequences is None else agent.sequences.counts(),
+        "known_sequences": [] if agent.sequences is None else agent.sequences.known(),
         "blocked": time.monotonic() < agent.blocked_until,
         "unsaved": agent.changed,
         "lag_bytes": sum(int(row.get("lag_bytes", 0)) for row in sources),

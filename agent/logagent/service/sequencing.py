@@ -2,7 +2,8 @@
 
 A batch is taken in after it was accepted, so nothing of it has to be undone. What it ends is judged
 at once; what is anomalous is told once for all sequences that the same events carry, and again when
-`repeat_seconds` have passed, with how many there were. More than `alerts_per_day` wait for the next
+`repeat_seconds` have passed, with how many there were. What an operator calls normal is counted and
+not told (`teach`). More than `alerts_per_day` wait for the next
 day; nothing is dropped without being counted.
 
 Guarantees: open sequences and what waits to be told are saved with the positions of the logs, so a
@@ -12,10 +13,12 @@ sequencer's, and `_KINDS` kinds with their latest record.
 
 from __future__ import annotations
 
+import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from logagent.blocks import Block
@@ -23,14 +26,18 @@ from logagent.bundle import Bundle
 from logagent.config import Config
 from logagent.errors import BundleError
 from logagent.inputs import Batch, Report
+from logagent.overrides import Overrides
 from logagent.policy.telling import severity_of
 from logagent.records import dumps
 from logagent.sanitise import printable
+from logagent.sequence_ids import description, is_name
 from logagent.sequences.events import EventReader
-from logagent.sequences.finding_records import finding_record, finding_text, signature
+from logagent.sequences.finding_records import finding_record, finding_text
+from logagent.sequences.kind_names import kind_name
 from logagent.sequences.part import SequenceModel
 from logagent.sequences.rules import Rule, configured
 from logagent.sequences.sequencer import AT_ONCE, Sequencer
+from logagent.sequences.taught import Taught
 from logagent.sequences.watch import Finding, Watch
 from logagent.service.own_lines import OWN_NAME, OwnLines
 from logagent.sinks import Alert
@@ -38,7 +45,8 @@ from logagent.times import TimeParser
 
 __all__ = ["SequenceAlerts", "at_rest", "make_sequences"]
 
-_KINDS: Final = 200  # kinds of anomalous sequences that are remembered, 3 kB each
+_KINDS: Final = 200  # kinds of anomalous sequences that are remembered, 4 kB each
+_IDS: Final = 8  # of a kind's alerts, by which `feedback` knows it; those told last
 _DAY_SECONDS: Final = 86400.0
 _ERROR: Final = 3  # RFC 5424, 6.2.1
 _NOTHING_OPEN: Final[list[object]] = [[], []]  # the state of a sequencer that has seen no line
@@ -60,6 +68,12 @@ class _Kind:
     """When they were told last [s since 1970]; 0: never."""
     latest: Alert | None
     """The latest that was not told."""
+    about: str = ""
+    """What carried them, for people."""
+    unknown: bool = False
+    """Whether one of these events is a line that training did not have."""
+    ids: deque[str] = field(default_factory=lambda: deque(maxlen=_IDS))
+    """Of its alerts."""
 
 
 def make_sequences(
@@ -152,6 +166,8 @@ class SequenceAlerts:
             silences=model.silences,
         )
         self.watch = Watch(sequencer, model.ensemble)
+        self._vocabulary = model.vocabulary
+        self._taught: Taught | None = None
         self._per_day = config.sequences.alerts_per_day
         self._repeat_seconds = config.sequences.repeat_seconds
         self._host = host
@@ -162,6 +178,24 @@ class SequenceAlerts:
         self._told: deque[float] = deque(maxlen=self._per_day)
         self._waiting: deque[Alert] = deque()
         self._forgotten = 0
+
+    def teach(self, overrides: Overrides) -> None:
+        """Go by other entries of the operator, from the next sequence that ends.
+
+        What waits to be told of a kind that is normal now is let go.
+        """
+        taught = self._taught = Taught.of(overrides, self._vocabulary)
+        self.watch.teach(taught)
+        if taught is None:
+            return
+        for name, kind in self._kinds.items():
+            if kind.latest is not None and taught.about(name) is not None:
+                kind.latest, kind.told_count = None, kind.count
+        self._waiting = deque(
+            alert
+            for alert in self._waiting
+            if taught.about(str(json.loads(alert.record).get("group", ""))) is None
+        )
 
     def see(self, batch: Batch) -> None:
         """Take in an accepted batch."""
@@ -209,7 +243,7 @@ class SequenceAlerts:
 
     def _take(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
-            name = ",".join(f"{what}:{event}" for what, event in signature(finding))
+            name = kind_name(finding.judged.carried, self._vocabulary)
             kind = self._kinds.pop(name, None) or _Kind(0, 0, 0.0, None)
             self._kinds[name] = kind
             if len(self._kinds) > _KINDS:
@@ -235,11 +269,13 @@ class SequenceAlerts:
             return
         self._told.append(now)
         self._waiting.append(kind.latest)
+        kind.ids.append(kind.latest.id)
         kind.latest, kind.told_at, kind.told_count = None, now, kind.count
 
     def _alert(self, finding: Finding, kind: _Kind) -> Alert:
         record = finding_record(finding, self._reader, self._times)
         id_ = str(record.pop("id"))
+        kind.about, kind.unknown = description(record["carried"])
         severity = severity_of(finding.judged.score)
         head: dict[str, Any] = {"id": id_, "host": self._host, "alert": "sequence"}
         head["severity"] = "error" if severity <= _ERROR else "warning"
@@ -259,6 +295,21 @@ class SequenceAlerts:
             "kinds_forgotten": self._forgotten,
         }
 
+    def known(self) -> list[dict[str, Any]]:
+        """Return the kinds, the one seen last first, for the status; JSON-able."""
+        said = []
+        for name, kind in reversed(self._kinds.items()):
+            taught = self._taught is not None and self._taught.about(name) is not None
+            state = "taught" if taught else "told" if kind.latest is None else "held"
+            ids = [*kind.ids, *([] if kind.latest is None else [kind.latest.id])]
+            row: dict[str, Any] = {"id": name, "alert_ids": ids, "state": state}
+            row |= {"count": kind.count, "since_told": kind.count - kind.told_count}
+            if kind.told_at:
+                told = datetime.fromtimestamp(kind.told_at, UTC)
+                row["last_told"] = told.isoformat(timespec="seconds")
+            said.append(row | {"about": kind.about, "unknown": kind.unknown})
+        return said
+
     def state(self) -> Any:
         """Return what `load` takes: msgpack types, bounded."""
         return {
@@ -268,6 +319,11 @@ class SequenceAlerts:
                 [name, kind.count, kind.told_count, kind.told_at, _saved(kind.latest)]
                 for name, kind in self._kinds.items()
             ],
+            # Beside the kinds and not among them: an agent from before reads those.
+            "told_kinds": {
+                name: [kind.about, kind.unknown, list(kind.ids)]
+                for name, kind in self._kinds.items()
+            },
             "told": list(self._told),
             "waiting": [_saved(alert) for alert in self._waiting],
         }
@@ -295,12 +351,13 @@ class SequenceAlerts:
         for each in kinds[-_KINDS:]:
             match each:
                 case [str(name), int(count), int(told_count), float(told_at), latest]:
-                    # Numbers of events mean something to one model only.
-                    if identity == self._identity or latest is not None:
+                    # What has no name of today is of an agent from before: it waits, or is over.
+                    if name == "" or is_name(name) or latest is not None:
                         kind = _Kind(count, told_count, told_at, _restored(latest))
                         self._kinds[name] = kind
                 case _:
                     raise ValueError("a kind of sequences has other fields")
+        self._describe(saved)
         self._told.extend(told)
         self._waiting.extend(alert for each in waiting if (alert := _restored(each)) is not None)
         if identity != self._identity:
@@ -309,6 +366,16 @@ class SequenceAlerts:
             return ["open sequences were let go: they were of another model"]
         lost = dict.fromkeys(self.watch.sequencer.load(open_))  # a rule once, not each of its logs
         return [f"open sequences of {printable(name, 80)} were let go" for name in lost]
+
+    def _describe(self, saved: object) -> None:
+        """Take over what the kinds are; a state from before does not say."""
+        kinds = saved.get("told_kinds") if isinstance(saved, dict) else None
+        for name, said in kinds.items() if isinstance(kinds, dict) else ():
+            match said:
+                case [str(about), bool(unknown), [*ids]] if name in self._kinds:
+                    kind = self._kinds[name]
+                    kind.about, kind.unknown = about, unknown
+                    kind.ids.extend(str(each) for each in ids)
 
 
 def _saved(alert: Alert | None) -> list[object] | None:

@@ -10,18 +10,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from logagent_build.alpha.explain import PROMPT, Ask, Prompt
 from logagent_build.alpha.labeller import Answer, Example, LabelLines
 from logagent_build.alpha.labellers import by_name
-from logagent_build.annotate import choice, labelling, prompt_files, protocol
+from logagent_build.annotate import labelling, prompt_files, protocol
 from logagent_build.annotate.budget import Account
-from logagent_build.annotate.log_lines import Own
+from logagent_build.annotate.choice import Choice, Opened, opened
 
-__all__ = ["Bill", "Shown", "Who", "explainer", "labeller", "own_files"]
+__all__ = ["Bill", "Shown", "explainer", "labeller"]
 
 Shown = Callable[[int, int, Account], None]
 """Told prompts answered, prompts known of, and what was paid."""
@@ -30,74 +28,37 @@ Bill = Callable[[], dict[str, Any]]
 _FREE = ("labels", "simulated")  # annotators that ask nobody
 
 
-@dataclass(frozen=True, slots=True)
-class Who:
-    """Whom to ask, as a command line says it."""
-
-    spec: str
-    """``labels:FILE``, ``simulated:FILE,…``, or what `annotate.choice.Choice.who` takes."""
-    store: Path
-    """Where replies are kept."""
-    model: str = ""
-    prompt: str = "logprompt"
-    """Of labels: name or file of a prompt."""
-    budget: float | None = None
-    prices: Path | None = None
-    responses: Sequence[Path] = ()
-    key_env: str | None = None
-    key_file: Path | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
-    """Further fields of `annotate.endpoint.Settings`."""
-    thinking_tokens: int = 0
-    """[tokens] A reply may be longer by."""
-
-    @property
-    def choice(self) -> choice.Choice:
-        """The same, as the annotator package has it."""
-        return choice.Choice(
-            self.spec,
-            str(self.store.absolute()),
-            self.store,
-            self.model,
-            self.budget,
-            self.prices,
-            self.responses,
-            self.key_env,
-            self.key_file,
-            self.settings,
-        )
-
-
-def own_files(who: Who, outputs: Sequence[Path], inputs: Sequence[Path | None]) -> Own:
-    """Return which files are no logs: see `annotate.choice.own_files`."""
-    return choice.own_files(who.choice, outputs, inputs)
-
-
 def _silent(_done: int, _known: int, _account: Account) -> None:
     return None
 
 
 @contextmanager
 def labeller(
-    who: Who, say: Callable[[str], None], shown: Shown = _silent
+    choice: Choice,
+    prompt: str,
+    thinking_tokens: int,
+    say: Callable[[str], None],
+    shown: Shown = _silent,
 ) -> Iterator[tuple[LabelLines, str, Bill]]:
     """Open a labeller of lines; yields it with the name for records, and its bill.
 
     Args:
-        who: whom to ask.
+        choice: whom to ask; ``labels:FILE`` and ``simulated:FILE,…``, too.
+        prompt: name or file of a prompt.
+        thinking_tokens: [tokens] a reply may be longer by.
         say: hears what people should know meanwhile, such as an endpoint that does not answer.
         shown: told how far it is, and what was paid.
 
     Raises:
         LogagentError, OSError, ValueError: there is none like this, or it cannot be opened.
     """
-    if who.spec.partition(":")[0] in _FREE:
-        yield *by_name(who.spec), _nothing
+    if choice.who.partition(":")[0] in _FREE:
+        yield *by_name(choice.who), _nothing
         return
-    prompt = prompt_files.load(who.prompt)
-    options = labelling.Options(thinking_tokens=who.thinking_tokens)
+    file = prompt_files.load(prompt)
+    options = labelling.Options(thinking_tokens=thinking_tokens)
     counts: Counter[str] = Counter()
-    with choice.opened(who.choice, say) as opened:
+    with opened(choice, say) as found:
         before = 0  # prompts of earlier turns
 
         def ask(lines: Sequence[str], examples: Sequence[Example], /) -> list[Answer]:
@@ -108,12 +69,12 @@ def labeller(
             def progress(done: int, known: int) -> None:
                 nonlocal turn
                 turn = known
-                shown(before + done, before + known, opened.account)
+                shown(before + done, before + known, found.account)
 
             labels = labelling.label(
                 lines,
-                opened.annotator,
-                prompt,
+                found.annotator,
+                file,
                 few_shot,
                 options=options,
                 counts=counts,
@@ -123,24 +84,28 @@ def labeller(
             return [Answer(each.anomalous, each.reason) for each in labels]
 
         def bill() -> dict[str, Any]:
-            versioned = {"name": prompt.name, "version": prompt.version, "sha256": prompt.digest}
+            versioned = {"name": file.name, "version": file.version, "sha256": file.digest}
             counted = {"prompts": counts["prompts"], "counts": dict(sorted(counts.items()))}
-            return {"prompt": versioned} | counted | _paid(opened)
+            return {"prompt": versioned} | counted | _paid(found)
 
-        yield ask, f"{opened.annotator.model}, prompt {prompt.name} {prompt.version}", bill
+        yield ask, f"{found.annotator.model}, prompt {file.name} {file.version}", bill
 
 
 @contextmanager
 def explainer(
-    who: Who, say: Callable[[str], None], shown: Shown = _silent
+    choice: Choice,
+    prompt: str,
+    thinking_tokens: int,
+    say: Callable[[str], None],
+    shown: Shown = _silent,
 ) -> Iterator[tuple[Ask, str, Bill]]:
     """Open an explainer of alerts; yields it with the name for reports, and its bill.
 
     Raises:
         LogagentError, OSError: there is none like this, or it cannot be opened.
     """
-    file = prompt_files.load(who.prompt or PROMPT, "explain")
-    with choice.opened(who.choice, say) as opened:
+    file = prompt_files.load(prompt or PROMPT, "explain")
+    with opened(choice, say) as found:
         asked = 0
 
         def ask(prompts: Sequence[Prompt]) -> list[str | None]:
@@ -153,7 +118,7 @@ def explainer(
                         protocol.Message("user", each.user),
                     ),
                     file.temperature,
-                    file.tokens_fixed + who.thinking_tokens,
+                    file.tokens_fixed + thinking_tokens,
                     tag=f"explain {file.name} {file.version}",
                 )
                 for each in prompts
@@ -163,21 +128,21 @@ def explainer(
             def arrived(_index: int, _outcome: protocol.Outcome) -> None:
                 nonlocal answered
                 answered += 1
-                shown(answered, len(made), opened.account)
+                shown(answered, len(made), found.account)
 
-            outcomes = opened.annotator.ask(made, arrived)
+            outcomes = found.annotator.ask(made, arrived)
             return [each.text if isinstance(each, protocol.Reply) else None for each in outcomes]
 
-        yield ask, opened.annotator.model, lambda: {"prompts": asked} | _paid(opened)
+        yield ask, found.annotator.model, lambda: {"prompts": asked} | _paid(found)
 
 
 def _nothing() -> dict[str, Any]:
     return {"prompt": None, "prompts": 0, "paid": None}
 
 
-def _paid(opened: choice.Opened) -> dict[str, Any]:
-    opened.account.refresh()
-    account = opened.account
+def _paid(found: Opened) -> dict[str, Any]:
+    found.account.refresh()
+    account = found.account
     return {
         "paid": {
             "requests": account.requests,

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, TaskID, TimeElapsedColumn
 
+from logagent_build.cli.asking import Asking, client, with_asking
 from logagent_build.cli.base import (
     CACHE,
     CORPORA,
@@ -27,33 +28,18 @@ from logagent_build.cli.base import (
     say,
 )
 from logagent_build.cli.options import (
-    CONCURRENCY,
-    PATIENCE,
-    TIMEOUT,
     AnnotatorOption,
-    BudgetOption,
     CacheOption,
-    ConcurrencyOption,
     CorporaOption,
     JobsOption,
-    KeyEnvOption,
-    KeyFileOption,
     LexiconOption,
-    ModelOption,
-    PatienceOption,
-    PricesOption,
     PromptOption,
-    RequestsOption,
-    ResponsesOption,
     SeedOption,
-    StreamOption,
-    TimeoutOption,
-    TokensOption,
-    endpoint,
 )
 
 
 @app.command()
+@with_asking
 def build(
     folder: Annotated[Path, typer.Argument(help="Folder of logs; each sub-folder is a system.")],
     *,
@@ -90,22 +76,11 @@ def build(
     ] = None,
     seed: SeedOption = 0,
     jobs: JobsOption = JOBS,
-    model: ModelOption = "",
     prompt: PromptOption = "logprompt",
-    budget: BudgetOption = None,
-    prices: PricesOption = None,
-    responses: ResponsesOption = None,
     store: Annotated[
         Path | None, typer.Option(help="Replies paid for; by default in the run folder.")
     ] = None,
-    key_env: KeyEnvOption = None,
-    key_file: KeyFileOption = None,
-    concurrency: ConcurrencyOption = CONCURRENCY,
-    requests_per_minute: RequestsOption = 0,
-    tokens_per_minute: TokensOption = 0,
-    timeout: TimeoutOption = TIMEOUT,
-    patience: PatienceOption = PATIENCE,
-    stream: StreamOption = False,
+    asking: Asking,
     corpora: CorporaOption = CORPORA,
     lexicon: LexiconOption = LEXICON,
     cache: CacheOption = CACHE,
@@ -116,32 +91,17 @@ def build(
     annotator cannot be reached or refuses, 75 requests were written to a file and wait for
     --responses, 3 the new bundle failed a check.
     """
-    need((*EXTRA, "openai") if annotator.startswith("http") else EXTRA)
+    need((*EXTRA, *client(annotator)))
     command = importlib.import_module("logagent_build.folder.command")
-    choices = importlib.import_module("logagent_build.annotate.choice")
     reading = importlib.import_module("logagent_build.folder.reading")
     training = importlib.import_module("logagent_build.folder.training")
     pipeline = importlib.import_module("logagent_build.pipeline")
     where = run_folder or output.with_name(f"{output.name}.run")
     with exit_codes(), _stages() as (progress, spending):
-        choice = choices.Choice(
+        choice = asking.choice(
             annotator,
             "build",  # the run folder has a name for it
             store or where / "replies.sqlite",
-            model,
-            budget,
-            prices,
-            responses or (),
-            key_env,
-            key_file,
-            endpoint(
-                concurrency,
-                requests_per_minute,
-                tokens_per_minute,
-                timeout,
-                patience,
-                stream=stream,
-            ),
         )
         read = reading.Settings()
         if most_templates is not None:

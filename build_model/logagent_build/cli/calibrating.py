@@ -9,30 +9,16 @@ from typing import Annotated
 
 import typer
 
+from logagent_build.cli.asking import Asking, client, with_asking
 from logagent_build.cli.base import ALPHA_EXTRA, app, exit_codes, need, say, spending
 from logagent_build.cli.options import (
-    CONCURRENCY,
-    PATIENCE,
-    TIMEOUT,
-    BudgetOption,
-    ConcurrencyOption,
-    KeyEnvOption,
-    KeyFileOption,
-    ModelOption,
-    PatienceOption,
-    PricesOption,
-    RequestsOption,
-    ResponsesOption,
     SeedOption,
-    StreamOption,
     ThinkingOption,
-    TimeoutOption,
-    TokensOption,
-    endpoint,
 )
 
 
 @app.command()
+@with_asking
 def calibrate(
     logs: Annotated[
         list[Path] | None,
@@ -71,54 +57,28 @@ def calibrate(
     prompt: Annotated[
         str, typer.Option(help="Prompt of the initial labels, or a .toml of yours.")
     ] = "logprompt",
-    model: ModelOption = "",
-    budget: BudgetOption = None,
-    prices: PricesOption = None,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Tell what the initial labels cost; ask nothing.")
     ] = False,
-    responses: ResponsesOption = None,
-    key_env: KeyEnvOption = None,
-    key_file: KeyFileOption = None,
-    concurrency: ConcurrencyOption = CONCURRENCY,
-    requests_per_minute: RequestsOption = 0,
-    tokens_per_minute: TokensOption = 0,
-    timeout: TimeoutOption = TIMEOUT,
-    patience: PatienceOption = PATIENCE,
-    stream: StreamOption = False,
     thinking_tokens: ThinkingOption = 0,
+    asking: Asking,
 ) -> None:
     """Repair labels by MaidLog's calibration; see docs/calibration.md.
 
     Stopped anywhere, the same command goes on. Exit codes: 10 the budget is reached, 69 the
     annotator cannot be reached or refuses, 75 requests of a round wait for --responses.
     """
-    need((*ALPHA_EXTRA, "torch", *(("openai",) if annotator.startswith("http") else ())))
+    need((*ALPHA_EXTRA, "torch", *client(annotator)))
     command = importlib.import_module("logagent_build.calibrate.command")
     calibration = importlib.import_module("logagent_build.calibrate.calibration")
-    choices = importlib.import_module("logagent_build.annotate.choice")
     settings = calibration.Settings(rounds, calls, carry_on=carry_on, seed=seed)
     if every_round:
         settings = calibration.Settings(rounds, calls, carry_on=carry_on, stopping=None, seed=seed)
     with exit_codes(), spending() as shown:
-        choice = choices.Choice(
+        choice = asking.choice(
             annotator,
             "calibration",  # the store is the folder's own
             out / "replies.sqlite",
-            model,
-            budget,
-            prices,
-            responses or (),
-            key_env,
-            key_file,
-            endpoint(
-                concurrency,
-                requests_per_minute,
-                tokens_per_minute,
-                timeout,
-                patience,
-                stream=stream,
-            ),
         )
         request = command.Request(
             logs or (), out, choice, settings, initial, prompt, thinking_tokens

@@ -15,6 +15,7 @@ from logagent import files
 
 from logagent_build.annotate.errors import AnnotatorError
 from logagent_build.annotate.outputs import writable
+from logagent_build.cli.asking import Asking, client, replies_beside, with_asking
 from logagent_build.cli.base import (
     ALPHA_EXTRA,
     CACHE,
@@ -28,32 +29,17 @@ from logagent_build.cli.base import (
     spending,
 )
 from logagent_build.cli.options import (
-    CONCURRENCY,
-    PATIENCE,
-    TIMEOUT,
     AnnotatorOption,
-    BudgetOption,
     CacheOption,
-    ConcurrencyOption,
-    KeyEnvOption,
-    KeyFileOption,
-    ModelOption,
     PathArgument,
-    PatienceOption,
-    PricesOption,
     PromptOption,
-    RequestsOption,
-    ResponsesOption,
     SeedOption,
-    StreamOption,
     ThinkingOption,
-    TimeoutOption,
-    TokensOption,
-    endpoint,
 )
 
 
 @app.command()
+@with_asking
 def alpha(
     path: PathArgument,
     *,
@@ -90,43 +76,19 @@ def alpha(
     cache: CacheOption = CACHE,
     seed: SeedOption = 0,
     prompt: PromptOption = "logprompt",
-    model: ModelOption = "",
-    budget: BudgetOption = None,
-    prices: PricesOption = None,
-    responses: ResponsesOption = None,
-    key_env: KeyEnvOption = None,
-    key_file: KeyFileOption = None,
-    concurrency: ConcurrencyOption = CONCURRENCY,
-    requests_per_minute: RequestsOption = 0,
-    tokens_per_minute: TokensOption = 0,
-    timeout: TimeoutOption = TIMEOUT,
-    patience: PatienceOption = PATIENCE,
-    stream: StreamOption = False,
     thinking_tokens: ThinkingOption = 0,
+    asking: Asking,
 ) -> None:
     """Label logs by ALPHA: cluster, ask about a few lines, propagate; see docs/alpha.md.
 
     Stopped anywhere, the same command goes on. Exit codes: as of `label`.
     """
-    need(ALPHA_EXTRA)
-    need(("openai",) if annotator.startswith("http") else ())
+    need((*ALPHA_EXTRA, *client(annotator)))
     command = importlib.import_module("logagent_build.alpha.command")
-    asking = importlib.import_module("logagent_build.alpha.asking")
-    who = asking.Who(
-        annotator,
-        Path(f"{os.path.abspath(out)}.replies.sqlite"),  # beside it, even if it is "."
-        model,
-        prompt,
-        budget,
-        prices,
-        responses or (),
-        key_env,
-        key_file,
-        endpoint(
-            concurrency, requests_per_minute, tokens_per_minute, timeout, patience, stream=stream
-        ),
-        thinking_tokens,
-    )
+    whom = importlib.import_module("logagent_build.alpha.asking")
+    choices = importlib.import_module("logagent_build.annotate.choice")
+    store = Path(f"{os.path.abspath(out)}.replies.sqlite")  # beside it, even if it is "."
+    choice = asking.choice(annotator, str(store), store)
     request = command.Request(
         path,
         out,
@@ -140,12 +102,12 @@ def alpha(
         review,
         cache,
         seed,
-        asking.own_files(who, (), (validation, review)),
+        choices.own_files(choice, (), (validation, review)),
     )
     with (
         exit_codes(),
         bars_and_spending() as (progress, shown),
-        asking.labeller(who, say, shown) as (labeller, name, bill),
+        whom.labeller(choice, prompt, thinking_tokens, say, shown) as (labeller, name, bill),
     ):
         record = command.label_logs(request, labeller, name, bill=bill, progress=progress, say=say)
     for long in ("choice", "epsilon", "refinement"):
@@ -165,6 +127,7 @@ def review(
 
 
 @app.command()
+@with_asking
 def explain(
     alerts: Annotated[Path, typer.Argument(help="Alert file of an agent, JSON Lines.")],
     *,
@@ -189,57 +152,30 @@ def explain(
     store: Annotated[
         Path | None, typer.Option(help="Replies paid for; by default ALERTS.replies.sqlite.")
     ] = None,
-    model: ModelOption = "",
-    budget: BudgetOption = None,
-    prices: PricesOption = None,
-    responses: ResponsesOption = None,
-    key_env: KeyEnvOption = None,
-    key_file: KeyFileOption = None,
-    concurrency: ConcurrencyOption = CONCURRENCY,
-    requests_per_minute: RequestsOption = 0,
-    tokens_per_minute: TokensOption = 0,
-    timeout: TimeoutOption = TIMEOUT,
-    patience: PatienceOption = PATIENCE,
-    stream: StreamOption = False,
     thinking_tokens: ThinkingOption = 0,
+    asking: Asking,
 ) -> None:
     """Explain an agent's alerts: root causes and recommendations for each group of them.
 
     Exit codes: as of `label`; 69 also if no group had a reply, with the report written.
     """
-    need(("openai",) if annotator is not None and annotator.startswith("http") else ())
+    need(client(annotator))
     command = importlib.import_module("logagent_build.alpha.explain_command")
-    asking = importlib.import_module("logagent_build.alpha.asking")
+    whom = importlib.import_module("logagent_build.alpha.asking")
     with exit_codes(), ExitStack() as stack:
         if sum((prompts, replies is not None, annotator is not None)) != 1:
             raise ValueError("explain: give one of --annotator, --prompts and --replies FILE")
         if output is not None:
-            writable(output, (alerts, replies, *(responses or ())))
+            writable(output, (alerts, replies, *(asking.responses or ())))
         ask = None if replies is None else command.replies_of(replies)
         bill: Callable[[], dict[str, Any]] = dict
         if annotator is not None:
-            who = asking.Who(
-                annotator,
-                store or alerts.with_name(alerts.name + ".replies.sqlite"),
-                model,
-                prompt,
-                budget,
-                prices,
-                responses or (),
-                key_env,
-                key_file,
-                endpoint(
-                    concurrency,
-                    requests_per_minute,
-                    tokens_per_minute,
-                    timeout,
-                    patience,
-                    stream=stream,
-                ),
-                thinking_tokens,
-            )
+            kept = store or replies_beside(alerts)
+            choice = asking.choice(annotator, str(kept.absolute()), kept)
             shown = stack.enter_context(spending("explaining"))
-            ask, name, bill = stack.enter_context(asking.explainer(who, say, shown))
+            ask, name, bill = stack.enter_context(
+                whom.explainer(choice, prompt, thinking_tokens, say, shown)
+            )
         report = command.explain_alerts(
             alerts, ask, name, form, file=prompt, most=most, bill=bill, say=say
         )

@@ -10,45 +10,30 @@ from typing import Annotated
 import typer
 from logagent.bundle import DEFAULT_BUNDLE
 
+from logagent_build.cli.asking import Asking, client, replies_beside, with_asking
 from logagent_build.cli.base import LABELS, app, exit_codes, need, say, spending
 from logagent_build.cli.options import (
-    CONCURRENCY,
-    PATIENCE,
-    TIMEOUT,
-    BudgetOption,
-    ConcurrencyOption,
     EstimateOption,
     ExamplesOption,
     IsolationOption,
-    KeyEnvOption,
-    KeyFileOption,
     LabellerOption,
     LabelsOption,
     LinesPerPromptOption,
-    ModelOption,
     PathArgument,
-    PatienceOption,
-    PricesOption,
     PromptOption,
-    RequestsOption,
-    ResponsesOption,
     StoreOption,
-    StreamOption,
     ThinkingOption,
-    TimeoutOption,
-    TokensOption,
     VotesOption,
-    endpoint,
 )
 
 
 @app.command(name="label")
+@with_asking
 def label_lines(
     path: PathArgument,
     *,
     annotator: LabellerOption,
     out: Annotated[Path, typer.Option("--out", "-o", help="Table of labels to write.")],
-    model: ModelOption = "",
     prompt: PromptOption = "logprompt",
     examples: ExamplesOption = None,
     votes: VotesOption = 1,
@@ -56,19 +41,9 @@ def label_lines(
     thinking_tokens: ThinkingOption = 0,
     isolation: IsolationOption = "checked",
     seed: Annotated[int, typer.Option(help="Of which lines are asked together.")] = 0,
-    budget: BudgetOption = None,
-    prices: PricesOption = None,
     estimate: EstimateOption = False,
-    responses: ResponsesOption = None,
     store: StoreOption = None,
-    key_env: KeyEnvOption = None,
-    key_file: KeyFileOption = None,
-    concurrency: ConcurrencyOption = CONCURRENCY,
-    requests_per_minute: RequestsOption = 0,
-    tokens_per_minute: TokensOption = 0,
-    timeout: TimeoutOption = TIMEOUT,
-    patience: PatienceOption = PATIENCE,
-    stream: StreamOption = False,
+    asking: Asking,
     review: Annotated[
         Path | None,
         typer.Option(
@@ -81,30 +56,11 @@ def label_lines(
     Exit codes: 10 the budget is reached, 69 the annotator cannot be reached or refuses, 75 requests
     were written to a file and wait for --responses.
     """
-    need(("openai",) if annotator.startswith("http") else ())
+    need(client(annotator))
     command = importlib.import_module("logagent_build.annotate.label_command")
-    choices = importlib.import_module("logagent_build.annotate.choice")
     labelling = importlib.import_module("logagent_build.annotate.labelling")
     with exit_codes(), spending() as shown:
-        choice = choices.Choice(
-            annotator,
-            str(out.absolute()),
-            store or out.with_name(f"{out.name}.replies.sqlite"),
-            model,
-            budget,
-            prices,
-            responses or (),
-            key_env,
-            key_file,
-            endpoint(
-                concurrency,
-                requests_per_minute,
-                tokens_per_minute,
-                timeout,
-                patience,
-                stream=stream,
-            ),
-        )
+        choice = asking.choice(annotator, str(out.absolute()), store or replies_beside(out))
         options = labelling.Options(
             lines_per_prompt, isolation, thinking_tokens=thinking_tokens, seed=seed
         )
@@ -114,6 +70,7 @@ def label_lines(
 
 
 @app.command()
+@with_asking
 def detect(
     labelled: Annotated[
         list[Path] | None,
@@ -144,54 +101,24 @@ def detect(
         int | None, typer.Option(min=1, help="Most lines of each data set, drawn by --seed.")
     ] = None,
     bundle: Annotated[Path, typer.Option(help="Detector to compare with.")] = DEFAULT_BUNDLE,
-    model: ModelOption = "",
     votes: VotesOption = 1,
     lines_per_prompt: LinesPerPromptOption = 20,
     thinking_tokens: ThinkingOption = 0,
     isolation: IsolationOption = "trusted",
     seed: Annotated[int, typer.Option(help="Of which lines are drawn and asked together.")] = 0,
-    budget: BudgetOption = None,
-    prices: PricesOption = None,
     estimate: EstimateOption = False,
-    responses: ResponsesOption = None,
     store: StoreOption = None,
-    key_env: KeyEnvOption = None,
-    key_file: KeyFileOption = None,
-    concurrency: ConcurrencyOption = CONCURRENCY,
-    requests_per_minute: RequestsOption = 0,
-    tokens_per_minute: TokensOption = 0,
-    timeout: TimeoutOption = TIMEOUT,
-    patience: PatienceOption = PATIENCE,
-    stream: StreamOption = False,
+    asking: Asking,
 ) -> None:
     """Ask a language model about every line of labelled data: how good it is, and what it costs.
 
     Beside the shipped detector on the same lines. Stopped anywhere, the same command goes on.
     """
-    need(("openai",) if annotator.startswith("http") else ())
+    need(client(annotator))
     command = importlib.import_module("logagent_build.direct.command")
-    choices = importlib.import_module("logagent_build.annotate.choice")
     labelling = importlib.import_module("logagent_build.annotate.labelling")
     with exit_codes(), spending() as shown:
-        choice = choices.Choice(
-            annotator,
-            str(out.absolute()),
-            store or out.with_name(f"{out.name}.replies.sqlite"),
-            model,
-            budget,
-            prices,
-            responses or (),
-            key_env,
-            key_file,
-            endpoint(
-                concurrency,
-                requests_per_minute,
-                tokens_per_minute,
-                timeout,
-                patience,
-                stream=stream,
-            ),
-        )
+        choice = asking.choice(annotator, str(out.absolute()), store or replies_beside(out))
         request = command.Request(
             labelled or (),
             out,

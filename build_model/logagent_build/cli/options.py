@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -34,26 +34,6 @@ AnnotatorOption = Annotated[
     ),
 ]
 PromptOption = Annotated[str, typer.Option(help="Name of a prompt, or a .toml of yours.")]
-ModelOption = Annotated[str, typer.Option(help="Model to ask for, as the endpoint names it.")]
-BudgetOption = Annotated[
-    float | None, typer.Option(min=0, help="US dollars that may be spent on this output.")
-]
-PricesOption = Annotated[
-    Path | None, typer.Option(help="Prices of models (TOML), before the shipped ones.")
-]
-ResponsesOption = Annotated[
-    list[Path] | None, typer.Option(help="Responses to a batch file. Repeat for several.")
-]
-KeyEnvOption = Annotated[str | None, typer.Option(help="Environment variable that holds the key.")]
-KeyFileOption = Annotated[Path | None, typer.Option(help="File that holds the key.")]
-ConcurrencyOption = Annotated[int, typer.Option(min=1, help="Requests at a time.")]
-RequestsOption = Annotated[float, typer.Option(min=0, help="0 is no limit.")]
-TokensOption = Annotated[float, typer.Option(min=0, help="0 is no limit.")]
-TimeoutOption = Annotated[float, typer.Option(min=1, help="Seconds for one reply.")]
-PatienceOption = Annotated[
-    float, typer.Option(min=0, help="Seconds to wait for an endpoint that is down.")
-]
-StreamOption = Annotated[bool, typer.Option("--stream", help="Ask for replies in pieces.")]
 ThinkingOption = Annotated[
     int, typer.Option(min=0, help="Longer replies, for models that think before they answer.")
 ]
@@ -78,27 +58,3 @@ LabellerOption = Annotated[
         "simulated:LABELLED.tsv[,normal=RATE,anomalous=RATE,template=SHARE,ask=SHARE,seed=N]."
     ),
 ]
-
-CONCURRENCY = 8  # requests at a time
-TIMEOUT = 300.0  # [s] a long reply of a slow model of one's own
-PATIENCE = 900.0  # [s] a server that is restarted, or loads a model
-
-
-def endpoint(
-    concurrency: int,
-    requests_per_minute: float,
-    tokens_per_minute: float,
-    timeout: float,
-    patience: float,
-    *,
-    stream: bool,
-) -> dict[str, Any]:
-    """Return how an endpoint is asked: fields of `annotate.endpoint.Settings`."""
-    return {
-        "concurrency": concurrency,
-        "requests_per_minute": requests_per_minute,
-        "tokens_per_minute": tokens_per_minute,
-        "timeout_seconds": timeout,
-        "patience_seconds": patience,
-        "stream": stream,
-    }

@@ -9,25 +9,12 @@ from typing import Annotated
 
 import typer
 
+from logagent_build.cli.asking import Asking, client, replies_beside, with_asking
 from logagent_build.cli.base import app, bars, exit_codes, need, say, spending
 from logagent_build.cli.options import (
-    CONCURRENCY,
-    PATIENCE,
-    TIMEOUT,
-    BudgetOption,
-    ConcurrencyOption,
-    KeyEnvOption,
-    KeyFileOption,
-    ModelOption,
-    PatienceOption,
-    PricesOption,
-    RequestsOption,
-    ResponsesOption,
-    StreamOption,
+    EstimateOption,
+    StoreOption,
     ThinkingOption,
-    TimeoutOption,
-    TokensOption,
-    endpoint,
 )
 
 FINETUNE = ("torch", "transformers", "peft")
@@ -49,9 +36,10 @@ MostMeaningsOption = Annotated[int, typer.Option(min=0, help="Meanings in a prom
 
 
 @app.command()
+@with_asking
 def vote(
     sequences: Annotated[
-        Path, typer.Argument(help='JSON Lines: {"events": [names], "label": 0 or 1 if known}.')
+        Path, typer.Argument(help='JSON Lines: {"events": ["open", …], "label": 0 or 1 if known}.')
     ],
     *,
     annotator: Annotated[
@@ -62,7 +50,14 @@ def vote(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Votes to write (JSON Lines).")],
-    model: ModelOption = "",
+    most: Annotated[
+        int | None,
+        typer.Option(min=2, help="Ask about so many distinct ones only, drawn by --seed."),
+    ] = None,
+    in_rounds: Annotated[
+        bool,
+        typer.Option("--in-rounds", help="Of --most: those that look most anomalous so far."),
+    ] = False,
     prompt: Annotated[str, typer.Option(help="Name of a prompt, or a .toml of yours.")] = "flexlog",
     examples: Annotated[
         Path | None, typer.Option(help="Labelled sequences to choose examples from.")
@@ -82,56 +77,29 @@ def vote(
     ] = None,
     thinking_tokens: ThinkingOption = 0,
     seed: Annotated[int, typer.Option(help="Of which examples are drawn.")] = 0,
-    budget: BudgetOption = None,
-    prices: PricesOption = None,
-    estimate: Annotated[
-        bool, typer.Option("--estimate", help="Tell what it would cost, and ask nothing.")
-    ] = False,
-    responses: ResponsesOption = None,
-    store: Annotated[
-        Path | None, typer.Option(help="Replies paid for; by default OUT.replies.sqlite.")
+    review: Annotated[
+        Path | None,
+        typer.Option(help="Sequences labelled by people: they win, and are not asked."),
     ] = None,
-    key_env: KeyEnvOption = None,
-    key_file: KeyFileOption = None,
-    concurrency: ConcurrencyOption = CONCURRENCY,
-    requests_per_minute: RequestsOption = 0,
-    tokens_per_minute: TokensOption = 0,
-    timeout: TimeoutOption = TIMEOUT,
-    patience: PatienceOption = PATIENCE,
-    stream: StreamOption = False,
+    estimate: EstimateOption = False,
+    store: StoreOption = None,
+    asking: Asking,
 ) -> None:
     """Have a language model vote on sequences; stopped anywhere, the same command goes on.
 
     Exit codes: 10 the budget is reached, 69 the annotator cannot be reached or refuses, 75 requests
     were written to a file and wait for --responses.
     """
-    need(("sklearn", "openai") if annotator.startswith("http") else ("sklearn",))
+    if in_rounds and most is None:
+        raise typer.BadParameter("--in-rounds goes with --most")
+    need(("sklearn", *client(annotator)))
     if annotator.startswith("local:"):
         need(FINETUNE, "finetune")
     command = importlib.import_module("logagent_build.sequences.llm.vote_command")
     voting = importlib.import_module("logagent_build.sequences.llm.voter")
     showing = importlib.import_module("logagent_build.sequences.llm.shown")
-    choices = importlib.import_module("logagent_build.annotate.choice")
     with exit_codes(), spending("voting") as shown:
-        choice = choices.Choice(
-            annotator,
-            str(out.absolute()),
-            store or out.with_name(f"{out.name}.replies.sqlite"),
-            model,
-            budget,
-            prices,
-            responses or (),
-            key_env,
-            key_file,
-            endpoint(
-                concurrency,
-                requests_per_minute,
-                tokens_per_minute,
-                timeout,
-                patience,
-                stream=stream,
-            ),
-        )
+        choice = asking.choice(annotator, str(out.absolute()), store or replies_beside(out))
         options = voting.Options(
             showing.Showing(longest, keep),
             shots,
@@ -151,6 +119,9 @@ def vote(
             meanings or ("system-calls",),
             options,
             adapter,
+            review,
+            most,
+            in_rounds,
         )
         record = command.run(request, shown, say, only_estimate=estimate)
     typer.echo(json.dumps(record, indent=1))
@@ -159,7 +130,7 @@ def vote(
 @app.command()
 def finetune_data(
     sequences: Annotated[
-        Path, typer.Argument(help='JSON Lines: {"events": [names], "label": 0 or 1}.')
+        Path, typer.Argument(help='JSON Lines: {"events": ["open", …], "label": 0 or 1}.')
     ],
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="Examples to write (JSON Lines).")],

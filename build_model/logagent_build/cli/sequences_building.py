@@ -12,52 +12,98 @@ from logagent.bundle import DEFAULT_BUNDLE
 from logagent_build.cli.base import app, exit_codes, need, say
 from logagent_build.cli.options import SeedOption
 
+LogsArgument = Annotated[
+    list[str], typer.Argument(metavar="LOGS...", help="Logs, as `logagent scan` takes them.")
+]
+KeyOption = Annotated[
+    str, typer.Option(metavar="REGEX", help="Lines with the same (?P<session>…) are a session.")
+]
+LabelsOption = Annotated[
+    Path | None, typer.Option(help="A session, a tab, 0 (normal) or 1, one to a line.")
+]
+TimeoutOption = Annotated[
+    float,
+    typer.Option(
+        min=0.0, metavar="SECONDS", help="A session ends when nothing came for so long; 0 never."
+    ),
+]
+AcrossOption = Annotated[
+    bool, typer.Option("--session-across", help="Equal keys of several files are one session.")
+]
+MostOption = Annotated[
+    int,
+    typer.Option(min=2, max=4096, help="Events kept of a session; of a longer one its two ends."),
+]
+
+
+@app.command()
+def sessions(
+    logs: LogsArgument,
+    *,
+    session_key: KeyOption,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Sessions to write (JSON Lines).")],
+    labels: LabelsOption = None,
+    session_timeout: TimeoutOption = 0.0,
+    session_across: AcrossOption = False,
+    max_events: MostOption = 512,
+) -> None:
+    """Write the sessions of log lines, for `vote` or a person to judge.
+
+    See docs/sequences-llm.md.
+    """
+    need(("sklearn",))
+    command = importlib.import_module("logagent_build.sequences.sessions_command")
+    building = importlib.import_module("logagent_build.sequences.building")
+    with exit_codes():
+        rule = building.rule_for(
+            session_key,
+            timeout_seconds=session_timeout,
+            across=session_across,
+            max_events=max_events,
+        )
+        command.write(logs, rule, labels, out, say)
+
 
 @app.command()
 def sequences(
-    logs: Annotated[
-        list[str], typer.Argument(metavar="LOGS...", help="Logs, as `logagent scan` takes them.")
-    ],
+    logs: LogsArgument,
     *,
-    session_key: Annotated[
-        str,
-        typer.Option(metavar="REGEX", help="Lines with the same (?P<session>…) are a session."),
-    ],
-    labels: Annotated[Path, typer.Option(help="A session, a tab, 0 (normal) or 1, one to a line.")],
+    session_key: KeyOption,
     out: Annotated[Path, typer.Option("--out", "-o", help="Bundle to write.")],
+    labels: LabelsOption = None,
+    votes: Annotated[
+        Path | None,
+        typer.Option(help="Votes on sessions (`sessions`, then `vote`), where labels are missing."),
+    ] = None,
     base: Annotated[
         Path, typer.Option(help="Bundle whose other parts are taken over.")
     ] = DEFAULT_BUNDLE,
-    session_timeout: Annotated[
-        float,
-        typer.Option(
-            min=0.0,
-            metavar="SECONDS",
-            help="A session ends when nothing came for so long; 0 never.",
-        ),
-    ] = 0.0,
-    session_across: Annotated[
-        bool,
-        typer.Option("--session-across", help="Equal keys of several files are one session."),
-    ] = False,
-    max_events: Annotated[
-        int,
-        typer.Option(
-            min=2, max=4096, help="Events kept of a session; of a longer one its two ends."
-        ),
-    ] = 512,
+    session_timeout: TimeoutOption = 0.0,
+    session_across: AcrossOption = False,
+    max_events: MostOption = 512,
     false_alarms: Annotated[
         float,
         typer.Option(
             min=0.0, max=0.5, metavar="SHARE", help="Of distinct normal sessions: may be flagged."
         ),
     ] = 0.01,
+    order: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|on|off",
+            help="A voter for the order of events, learnt from normal sessions; auto: if it finds "
+            "something without false alarms.",
+        ),
+    ] = "auto",
     seed: SeedOption = 0,
 ) -> None:
     """Train on labelled sessions of log lines: a bundle for `logagent scan --sequences`.
 
-    See docs/sequences-agent.md.
+    Labels are those of people (--labels), of a language model (--votes), or both. See
+    docs/sequences-agent.md.
     """
+    if labels is None and votes is None:
+        raise typer.BadParameter("give --labels, --votes or both")
     need(("sklearn",))
     building = importlib.import_module("logagent_build.sequences.building")
     with exit_codes():
@@ -67,4 +113,15 @@ def sequences(
             across=session_across,
             max_events=max_events,
         )
-        building.build(logs, rule, labels, base, out, seed=seed, false_alarms=false_alarms, say=say)
+        building.build(
+            logs,
+            rule,
+            labels,
+            base,
+            out,
+            votes=votes,
+            seed=seed,
+            false_alarms=false_alarms,
+            order=order,
+            say=say,
+        )

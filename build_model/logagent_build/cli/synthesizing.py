@@ -12,29 +12,16 @@ from logagent import files
 from logagent.errors import ConfigError
 
 from logagent_build.annotate.outputs import writable
+from logagent_build.cli.asking import Asking, client, with_asking
 from logagent_build.cli.base import app, exit_codes, need, say, spending
 from logagent_build.cli.options import (
-    CONCURRENCY,
-    PATIENCE,
-    TIMEOUT,
-    BudgetOption,
-    ConcurrencyOption,
-    KeyEnvOption,
-    KeyFileOption,
-    ModelOption,
-    PatienceOption,
-    PricesOption,
-    RequestsOption,
-    ResponsesOption,
-    StreamOption,
+    EstimateOption,
     ThinkingOption,
-    TimeoutOption,
-    TokensOption,
-    endpoint,
 )
 
 
 @app.command()
+@with_asking
 def synthesize(
     systems: Annotated[
         str, typer.Argument(help='"openwrt, pg=PostgreSQL 16 with pgbouncer, …"')
@@ -51,7 +38,6 @@ def synthesize(
         Path | None,
         typer.Option(help="Ask nothing: tell how much the corpora of a folder give away."),
     ] = None,
-    model: ModelOption = "",
     normal: Annotated[int, typer.Option(min=0, help="Routine lines of each system.")] = 60,
     hard: Annotated[int, typer.Option(min=0, help="Routine lines that sound bad.")] = 25,
     anomalous: Annotated[int, typer.Option(min=0, help="Anomalous lines.")] = 40,
@@ -64,60 +50,29 @@ def synthesize(
     ] = None,
     thinking_tokens: ThinkingOption = 0,
     seed: Annotated[int, typer.Option(help="Of components, situations, headers.")] = 0,
-    budget: BudgetOption = None,
-    prices: PricesOption = None,
-    estimate: Annotated[
-        bool, typer.Option("--estimate", help="Tell what it would cost, and ask nothing.")
-    ] = False,
-    responses: ResponsesOption = None,
+    estimate: EstimateOption = False,
     store: Annotated[
         Path | None, typer.Option(help="Replies paid for; by default in the folder.")
     ] = None,
-    key_env: KeyEnvOption = None,
-    key_file: KeyFileOption = None,
-    concurrency: ConcurrencyOption = CONCURRENCY,
-    requests_per_minute: RequestsOption = 0,
-    tokens_per_minute: TokensOption = 0,
-    timeout: TimeoutOption = TIMEOUT,
-    patience: PatienceOption = PATIENCE,
-    stream: StreamOption = False,
+    asking: Asking,
 ) -> None:
     """Have a language model write labelled lines of systems; see docs/synthesize.md.
 
     Stopped anywhere, the same command goes on. Exit codes: 10 the budget is reached, 69 the
     annotator cannot be reached or refuses, 75 requests wait for --responses.
     """
-    need(("sklearn", *(("openai",) if annotator.startswith("http") else ())))
+    need(("sklearn", *client(annotator)))
     if check is not None:
         _check(check, out, seed)
         return
     command = importlib.import_module("logagent_build.synthesize.command")
-    choices = importlib.import_module("logagent_build.annotate.choice")
     gathering = importlib.import_module("logagent_build.synthesize.gathering")
     with exit_codes(), spending("synthesizing") as shown:
         if out is None or not annotator:
             raise ConfigError("synthesize: give systems, --annotator and --out, or --check FOLDER")
         those = command.named(systems)
         run = f"{out.absolute()} {' '.join(sorted(each.name for each in those))}"
-        choice = choices.Choice(
-            annotator,
-            run,
-            store or out / command.STORE,
-            model,
-            budget,
-            prices,
-            responses or (),
-            key_env,
-            key_file,
-            endpoint(
-                concurrency,
-                requests_per_minute,
-                tokens_per_minute,
-                timeout,
-                patience,
-                stream=stream,
-            ),
-        )
+        choice = asking.choice(annotator, run, store or out / command.STORE)
         wanted = {"normal": normal, "hard": hard, "anomalous": anomalous, "pairs": pairs}
         request = command.Request(
             those,

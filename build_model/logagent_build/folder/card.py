@@ -13,10 +13,11 @@ from typing import Any
 
 from logagent.sanitise import printable
 
+from logagent_build.folder.verify_tables import SENSITIVITIES, checks, on_own_logs
+
 __all__ = ["card"]
 
 _MARKS = re.compile(r"([\\`*_{}\[\]|#!~])")
-_SENSITIVITIES = ("low", "normal", "high")
 
 
 def card(record: dict[str, Any]) -> str:
@@ -89,43 +90,16 @@ def card(record: dict[str, Any]) -> str:
                     f"{row['false_alarm_share']:.2%}",
                     f"{row['recall']:.1%}",
                 )
-                for name in _SENSITIVITIES
+                for name in SENSITIVITIES
                 if (row := train["thresholds"]["held_out"].get(name))
             ],
         ),
         "## On your own logs",
         "What `logagent scan` would report of the logs it was made of, groups of lines that say "
         "the same:",
-        _table(
-            (
-                "system",
-                "lines",
-                *(f"groups at {name}" for name in _SENSITIVITIES),
-                "flagged lines at normal",
-            ),
-            [
-                (
-                    name,
-                    row["lines"],
-                    *(row[each]["groups"] for each in _SENSITIVITIES),
-                    row["normal"]["flagged_lines"],
-                )
-                for name, row in verify["systems"].items()
-            ],
-        ),
+        _table(*on_own_logs(verify)),
         "## Checks",
-        _table(
-            ("check", "found", "limit", "holds"),
-            [
-                (
-                    each["name"],
-                    "not measured" if each["value"] is None else f"{each['value']:.2g}",
-                    f"{each['limit']:g}",
-                    "yes" if each["holds"] else "no",
-                )
-                for each in verify["checks"]
-            ],
-        ),
+        _table(*checks(verify)),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -21,12 +21,12 @@ from logagent_build.alpha.corrections import template_key
 from logagent_build.calibrate.entries import Entries
 from logagent_build.folder.labelling import doubtful
 from logagent_build.folder.strategies import Labels
+from logagent_build.folder.verify_tables import checks, on_own_logs
 
 __all__ = ["page"]
 
 _SHOWN = 25  # templates in a table of lines
 _PLOTTED = 40  # systems in a plot
-_SENSITIVITIES = ("low", "normal", "high")
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem }
 table { border-collapse: collapse; margin: 1rem 0 }
@@ -92,31 +92,9 @@ def page(record: dict[str, Any], entries: Entries, labels: Labels) -> str:
         _plot("Soft labels of your templates", lambda axes: _labels(axes, labels)),
         "</div>",
         "<h2>What the agent would report of these logs</h2>",
-        _table(
-            ("system", "lines", *(f"groups, {each}" for each in _SENSITIVITIES), "lines, normal"),
-            [
-                (
-                    name,
-                    row["lines"],
-                    *(row[each]["groups"] for each in _SENSITIVITIES),
-                    row["normal"]["flagged_lines"],
-                )
-                for name, row in verify["systems"].items()
-            ],
-        ),
+        _table(*on_own_logs(verify)),
         "<h2>Checks</h2>",
-        _table(
-            ("check", "found", "limit", "holds"),
-            [
-                (
-                    each["name"],
-                    "not measured" if each["value"] is None else f"{each['value']:.2g}",
-                    f"{each['limit']:g}",
-                    "yes" if each["holds"] else "no",
-                )
-                for each in verify["checks"]
-            ],
-        ),
+        _table(*checks(verify)),
         "<h2>Labels in doubt</h2><p>Where most lines may be labelled wrong. What is wrong goes "
         "into a file of corrections by its key, and that to <code>--review</code>.</p>",
         _lines(entries, labels, doubtful(entries, labels, _SHOWN)),

@@ -6,16 +6,21 @@ before the bundle is written; the same input gives the same bytes. The base bund
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from logagent.bundle import Bundle, write_bundle
 from logagent.sequences.part import PART, pack
 from logagent.sequences.rules import Rule, session_key
 
-from logagent_build.sequences.lines import Gathered, gather, read_labels
+from logagent_build.sequences import order_part
+from logagent_build.sequences.data import Sequences
+from logagent_build.sequences.lines import labelled, read_labels, read_sessions
 from logagent_build.sequences.silences import silences
+
+if TYPE_CHECKING:
+    from logagent_build.sequences.voted import Voted
 
 __all__ = ["FALSE_ALARMS", "add_part", "build", "rule_for"]
 
@@ -23,6 +28,10 @@ FALSE_ALARMS = 0.01
 """Share of distinct normal sequences that may be flagged, unless asked otherwise. A bound for data
 that is harder than HDFS: there the least cut of `training.Settings` is above it (tried with half
 and a tenth of the sessions, seeds 101 and 102)."""
+
+_CLEARLY = 0.5
+"""Score from which a session is taken for anomalous where the forest is cut, whatever was voted:
+half of the trees."""
 
 
 def rule_for(session_key_: str, *, timeout_seconds: float, across: bool, max_events: int) -> Rule:
@@ -42,12 +51,14 @@ def rule_for(session_key_: str, *, timeout_seconds: float, across: bool, max_eve
 def build(
     logs: Sequence[str],
     rule: Rule,
-    labels: Path,
+    labels: Path | None,
     base: Path,
     out: Path,
     *,
+    votes: Path | None = None,
     seed: int = 0,
     false_alarms: float = FALSE_ALARMS,
+    order: str = "auto",
     say: Callable[[str], None] = lambda _text: None,
 ) -> dict[str, Any]:
     """Train on the sessions of some logs, and write a bundle with the part; return its record.
@@ -55,11 +66,14 @@ def build(
     Args:
         logs: paths as `logagent scan` takes them.
         rule: how their lines make sessions.
-        labels: file with the label of each session.
+        labels: file with the label of each session; None: there are votes only.
         base: bundle whose other parts are taken over.
         out: where the new bundle goes.
+        votes: file with a language model's votes on sessions, for those without a label; they may
+            be chosen ones (`vote --most`), so where the model cuts is told by all sessions.
         seed: of everything random.
         false_alarms: share of distinct normal sequences of the training that may be flagged.
+        order: whether there is a voter of order: one of `order_part.MODES`.
         say: told what is done.
 
     Raises:
@@ -67,32 +81,56 @@ def build(
         ValueError: the logs or labels cannot be used.
         BundleError: the base cannot be used.
     """
+    order_part.check(order)
     bundle = Bundle.load(base)
-    read = read_labels(labels)
-    gathered = gather(logs, rule, read)
-    say(_summary(gathered))
-    bad = int(gathered.labelled.anomalous.sum())
-    if not 0 < bad < len(gathered.labelled):
+    sessions = read_sessions(logs, rule)
+    known = read_labels(labels) if labels else {}
+    voted: Voted | None = None
+    if votes is None:
+        gathered = labelled(sessions, known)
+        data, counts = gathered.labelled, gathered.counts
+    else:
+        from logagent_build.sequences.llm.votes import read_votes  # noqa: PLC0415 - scikit-learn
+        from logagent_build.sequences.voted import with_votes  # noqa: PLC0415
+
+        voted = with_votes(sessions, read_votes(votes), known)
+        data, counts = voted.labelled, sessions.counts | voted.counts
+    say(_summary(data, sessions.vocabulary.known, counts))
+    bad = int(data.anomalous.sum())
+    if not 0 < bad < len(data):
         raise ValueError("all sessions have one label: nothing can be learnt from that")
     from logagent_build.sequences import choosing, export, training  # noqa: PLC0415 - scikit-learn
 
     # Equal sequences say the same: the neighbours' table would only be larger.
-    once = gathered.labelled.only(choosing.distinct(gathered.labelled))
+    once = data.only(choosing.distinct(data))
     settings = training.Settings(false_alarms=false_alarms)
-    trained = training.train(once, settings, seed)
+    if voted is not None:
+        settings = training.Settings(false_alarms=false_alarms, clearly=_CLEARLY)
+    trained = training.train(once, settings, seed, voted.rest if voted else None)
+    part, ordered, said = order_part.choose(
+        export.part(trained),
+        data,
+        order,
+        known=sessions.vocabulary.known,
+        sessions=rule.key is not None,
+        false_alarms=false_alarms,
+        seed=seed,
+    )
+    say(said)
     record: dict[str, Any] = {
-        "labelled_sequences": len(gathered.labelled),
+        "labelled_sequences": len(data),
         "anomalous": bad,
-        "known_events": gathered.vocabulary.known,
+        "known_events": sessions.vocabulary.known,
         "distinct": len(once),
         "false_alarms": false_alarms,
         "seed": seed,
-        **gathered.counts,
+        **ordered,
+        **counts,
     }
-    silent = silences(logs, rule, read, gathered.vocabulary)
-    data = pack(gathered.vocabulary, export.part(trained), rule, record, silent)
-    add_part(bundle, data, out)
-    say(f"{out}: part {PART!r} of {len(data):,} bytes")
+    silent = silences(logs, rule, known, sessions.vocabulary)
+    packed = pack(sessions.vocabulary, part, rule, record, silent)
+    add_part(bundle, packed, out)
+    say(f"{out}: part {PART!r} of {len(packed):,} bytes")
     return record
 
 
@@ -107,13 +145,21 @@ def add_part(base: Bundle, data: bytes, out: Path) -> None:
     write_bundle(out, base.manifest, parts | {PART: data})
 
 
-def _summary(gathered: Gathered) -> str:
-    counts, labelled = gathered.counts, gathered.labelled
+def _summary(data: Sequences, events: int, counts: Mapping[str, int]) -> str:
     said = (
-        f"{counts['lines']:,} lines, {len(labelled):,} labelled sequences, "
-        f"{int(labelled.anomalous.sum()):,} anomalous, {gathered.vocabulary.known:,} events"
+        f"{counts['lines']:,} lines, {len(data):,} labelled sequences, "
+        f"{int(data.anomalous.sum()):,} anomalous, {events:,} events"
     )
-    for name in ("lines_without_session", "sequences_without_label", "labels_without_session"):
-        if counts[name]:
+    for name in (
+        "labelled_by_people",
+        "labelled_by_votes",
+        "voted_anomalous_but_common",
+        "votes_without_clear_reply",
+        "lines_without_session",
+        "sequences_without_label",
+        "labels_without_session",
+        "votes_without_session",
+    ):
+        if counts.get(name):
             said += f"; {counts[name]:,} {name.replace('_', ' ')}"
     return said

@@ -13,6 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from logagent.sanitise import printable
 from logagent.sequences.episode import Episode
 from logagent.sequences.events import EventReader
@@ -23,7 +24,7 @@ from logagent.sources import Limits, SourceProblem, open_all
 
 from logagent_build.sequences.data import Sequences
 
-__all__ = ["Gathered", "gather", "read_labels"]
+__all__ = ["Gathered", "Sessions", "gather", "labelled", "numbered", "read_labels", "read_sessions"]
 
 LEAST_SESSIONS = 2
 """Sessions that an event must be in to have a number of its own. What only one session says is an
@@ -48,6 +49,23 @@ class _Growing(Vocabulary):
                 return key % MAX_EVENTS
             self.keys[key] = len(self.keys)
         return self.keys[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """The sessions of some logs."""
+
+    vocabulary: Vocabulary
+    """Of a model; an event of one session only is an unknown one in it."""
+    keys: tuple[bytes, ...]
+    """What the lines of each have in common, not sanitised."""
+    events: tuple[npt.NDArray[np.int32], ...]
+    """Events of each, numbered by the vocabulary: int32 (length,)."""
+    seen: Sequences
+    """The same with every event by its own name, as people and language models read them; none is
+    anomalous in it."""
+    counts: dict[str, int]
+    """For the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +108,51 @@ def read_labels(path: Path) -> dict[bytes, bool]:
     return labels
 
 
+def read_sessions(
+    logs: Sequence[str], rule: Rule, *, buckets: int = BUCKETS, name: str = "sessions"
+) -> Sessions:
+    """Read logs and make their sessions.
+
+    Args:
+        logs: paths as `logagent scan` takes them; one after the other.
+        rule: how lines make sessions.
+        buckets: unknown events that are told apart.
+        name: of the result.
+
+    Raises:
+        ValueError: nothing could be read.
+    """
+    growing = _Growing()
+    reader = EventReader(growing)
+    sequencer = Sequencer(reader, [rule], max_sessions=_MAX_OPEN)
+    episodes = list(_episodes(logs, sequencer))
+    if not episodes:
+        raise ValueError("no sessions in these logs: does the expression find anything?")
+    vocabulary, numbers = _vocabulary(growing, reader, episodes, buckets)
+    seen = Sequences(
+        name,
+        [each.events for each in episodes],
+        np.zeros(len(episodes), bool),
+        ("normal",) * len(episodes),
+        tuple(printable(reader.text(number), 200) for number in range(len(growing.keys))),
+    )
+    counters = sequencer.counters
+    counts = {
+        "lines": counters.lines,
+        "lines_without_session": counters.no_key,
+        "malformed_keys": counters.malformed_keys,
+        "sequences": len(episodes),
+        "truncated": counters.truncated,
+    }
+    return Sessions(
+        vocabulary,
+        tuple(each.session for each in episodes),
+        tuple(numbers[each.events] for each in episodes),
+        seen,
+        counts,
+    )
+
+
 def gather(
     logs: Sequence[str],
     rule: Rule,
@@ -101,8 +164,8 @@ def gather(
     """Read logs, make their sessions, and give each its label.
 
     Args:
-        logs: paths as `logagent scan` takes them; one after the other.
-        rule: how lines make sessions.
+        logs: see `read_sessions`.
+        rule: likewise.
         labels: by session; sessions without one only serve for the vocabulary.
         buckets: unknown events that are told apart.
         name: of the result.
@@ -110,43 +173,43 @@ def gather(
     Raises:
         ValueError: nothing could be read, or no session has a label.
     """
-    growing = _Growing()
-    reader = EventReader(growing)
-    sequencer = Sequencer(reader, [rule], max_sessions=_MAX_OPEN)
-    episodes = list(_episodes(logs, sequencer))
-    if not episodes:
-        raise ValueError("no sessions in these logs: does the expression find anything?")
-    vocabulary, numbers = _vocabulary(growing, reader, episodes, buckets)
-    kept = [each for each in episodes if each.session in labels]
+    return labelled(read_sessions(logs, rule, buckets=buckets, name=name), labels)
+
+
+def labelled(sessions: Sessions, labels: Mapping[bytes, bool]) -> Gathered:
+    """Give sessions their labels; see `gather`."""
+    kept = [at for at, key in enumerate(sessions.keys) if key in labels]
     if not kept:
-        example = printable(episodes[0].session, 80)
+        example = printable(sessions.keys[0], 80)
         raise ValueError(f"no session has a label; the first session is {example}")
-    anomalous = np.array([labels[each.session] for each in kept], bool)
-    found = {each.session for each in kept}
-    sequences = Sequences(
-        name,
-        [numbers[each.events] for each in kept],
+    anomalous = np.array([labels[sessions.keys[at]] for at in kept], bool)
+    found = {sessions.keys[at] for at in kept}
+    return Gathered(
+        sessions.vocabulary,
+        numbered(sessions, kept, anomalous),
+        tuple(printable(sessions.keys[at], 200) for at in kept),
+        sessions.counts
+        | {
+            "sequences_without_label": len(sessions.keys) - len(kept),
+            "labels_without_session": len(labels.keys() - found),
+        },
+    )
+
+
+def numbered(
+    sessions: Sessions, kept: Sequence[int], anomalous: npt.NDArray[np.bool_]
+) -> Sequences:
+    """Return some sessions as a model sees them, by index, with labels: bool (kept,)."""
+    vocabulary = sessions.vocabulary
+    return Sequences(
+        sessions.seen.name,
+        [sessions.events[at] for at in kept],
         anomalous,
         tuple("anomalous" if bad else "normal" for bad in anomalous),
         (
             *(printable(vocabulary.text(number), 200) for number in range(vocabulary.known)),
             *(f"unknown {number}" for number in range(vocabulary.buckets)),
         ),
-    )
-    counters = sequencer.counters
-    return Gathered(
-        vocabulary,
-        sequences,
-        tuple(printable(each.session, 200) for each in kept),
-        {
-            "lines": counters.lines,
-            "lines_without_session": counters.no_key,
-            "malformed_keys": counters.malformed_keys,
-            "sequences": len(episodes),
-            "sequences_without_label": len(episodes) - len(kept),
-            "labels_without_session": len(labels.keys() - found),
-            "truncated": counters.truncated,
-        },
     )
 
 

@@ -37,6 +37,9 @@ class Settings:
     """Share of distinct normal sequences that the forest may flag."""
     least_cut: float = 0.3
     """Lowest cut: where nearly all normal sequences score 0, the share alone would set it at 0."""
+    clearly: float = 1.0
+    """Sequences that score above it are taken for anomalous where the forest is cut, whatever their
+    label; below 1 if labels are votes, or if anomalies are among what has none."""
     with_paper: bool = True
     """Train the paper's three voters too."""
 
@@ -115,8 +118,10 @@ def _cut(
         scores[outside] = model.fit(table[inside], labels).predict_proba(table[outside])[:, 1]
     normal = scores[~once.anomalous]
     if unlabelled is not None and len(unlabelled):
-        normal = np.concatenate([normal, forest.score(unlabelled.only(distinct(unlabelled)))])
-    bar = float(np.quantile(normal, 1 - settings.false_alarms))
+        others = forest.score(unlabelled.only(distinct(unlabelled)))
+        normal = np.concatenate([normal, others])
+    normal = normal[normal <= settings.clearly]
+    bar = float(np.quantile(normal, 1 - settings.false_alarms)) if len(normal) else 0.0
     bar = max(bar, settings.least_cut)
     # Between two numbers of trees, so that rounding never decides.
-    return (math.floor(bar * settings.trees + 1e-6) + 0.5) / settings.trees
+    return (min(math.floor(bar * settings.trees + 1e-6), settings.trees - 1) + 0.5) / settings.trees

@@ -33,7 +33,7 @@ from logagent_build.synthesize.checking import judged
 from logagent_build.synthesize.distinct import Unit, distinct
 from logagent_build.synthesize.gathering import Gathered, Settings, expected, gather
 from logagent_build.synthesize.leaks import Leaks, measure
-from logagent_build.synthesize.questions import Questions, prompts_by_kind
+from logagent_build.synthesize.questions import Questions, System, prompts_by_kind
 from logagent_build.synthesize.repairs import repair
 from logagent_build.synthesize.replies import FIELDS
 
@@ -42,16 +42,6 @@ __all__ = ["STORE", "Request", "System", "named", "prompts_named", "run"]
 STORE = "synthesize.replies.sqlite"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,60}")
 _NO_LETTERS = re.compile(r"[^a-z0-9]+")
-
-
-@dataclass(frozen=True, slots=True)
-class System:
-    """What to write lines of."""
-
-    name: str
-    """Of its files."""
-    words: str
-    """What it is, for the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +110,7 @@ def run(
         for file in (_corpus(request.out, system.name), _record(request.out, system.name)):
             writable(file)
     prompts = prompts_by_kind(request.prompts)
-    questions = Questions(
-        [each.words for each in request.systems], prompts, request.seed, request.thinking_tokens
-    )
+    questions = Questions(request.systems, prompts, request.seed, request.thinking_tokens)
     count = len(request.systems)
     with opened(request.choice, say) as chosen:
         price = chosen.account.price or money.price_of(

@@ -2,13 +2,16 @@
 
     plan → normal, hard, anomalous, pairs, each of a few components in a situation
 
-Guarantees: the same ask gives the same prompt; the kinds take their components in the same turn,
-so that no component, and no form of header, is left to one class. Names and examples of components
-are the model's own, cleaned by `replies`.
+Guarantees: the same ask about a system of the same name gives the same prompt, whatever systems
+stand beside it; systems of other names get other prompts, also where the words for them are the
+same, so that two corpora of one kind of system are two; the kinds take their components in the same
+turn, so that no component, and no form of header, is left to one class. Names and examples of
+components are the model's own, cleaned by `replies`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +32,7 @@ __all__ = [
     "Ask",
     "Component",
     "Questions",
+    "System",
     "prompts_by_kind",
 ]
 
@@ -43,6 +47,7 @@ _CATEGORIES = 4  # in a prompt, likewise
 LATEST = 12
 """Lines shown as written already; more cost more tokens each time."""
 _LONGEST_NAME = 300  # [characters] of a system's description
+_NAME_BYTES = 4  # [bytes] of the hash of a system's name: a handful of names share none
 _SITUATIONS = (
     "an ordinary day",
     "start-up after a power cut",
@@ -57,6 +62,16 @@ _SITUATIONS = (
     "maintenance, with an operator logged in",
     "a busy network with all kinds of clients",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What to write lines of."""
+
+    name: str
+    """Of its files."""
+    words: str
+    """What it is, for the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +121,14 @@ class Questions:
 
     def __init__(
         self,
-        systems: Sequence[str],
+        systems: Sequence[System],
         files: Mapping[str, PromptFile],
         seed: int = 0,
         thinking_tokens: int = 0,
     ) -> None:
-        """Take the systems in their operator's words, and the prompts by kind."""
-        self._systems = [printable(each, _LONGEST_NAME) for each in systems]
+        """Take the systems, the prompts by kind, and what may be drawn anew by another seed."""
+        self._systems = [printable(each.words, _LONGEST_NAME) for each in systems]
+        self._names = [each.name for each in systems]
         self._files = files
         self._seed = seed
         self._thinking = thinking_tokens
@@ -140,7 +156,7 @@ class Questions:
             file.tokens_fixed + file.tokens_per_line * ask.count + self._thinking,
             schema(ask.kind) if file.answer == "json" else None,
             f"synthesize {file.name} {file.version}",
-            ask.number,
+            _sample(self._names[ask.system], ask.number),
         )
 
     def _components(self, ask: Ask, plan: Sequence[Component]) -> str:
@@ -152,9 +168,15 @@ class Questions:
     def _turn(self, things: Sequence[_T], ask: Ask, count: int, salt: str) -> list[_T]:
         """Return the next few of a shuffled row, whose turn comes again and again."""
         order = list(things)
-        random.Random(f"{self._seed} {salt}").shuffle(order)  # noqa: S311  # no secret
+        seed = f"{self._seed} {self._names[ask.system]} {salt}"
+        random.Random(seed).shuffle(order)  # noqa: S311  # no secret
         start = ask.number * count
         return [order[place % len(order)] for place in range(start, start + min(count, len(order)))]
+
+
+def _sample(name: str, number: int) -> int:
+    """Return the number of a reply: two systems share none, even if all words of a prompt do."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=_NAME_BYTES).digest()) + number
 
 
 def _lengths(least: int, most: int) -> str:

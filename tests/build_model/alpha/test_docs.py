@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ pytest.importorskip("rich", reason="the command line needs the [build] extra")
 
 import typer.main
 from logagent_build import cli
+from logagent_build.cli.asking import Asking
 
 PAGE = Path(__file__).parents[3] / "docs" / "alpha.md"
 pytestmark = pytest.mark.skipif(
@@ -46,17 +48,18 @@ def test_every_output_is_described() -> None:
 
 
 def test_the_limits_of_an_endpoint_are_those_of_label() -> None:
-    """One set of options: what one command takes, all take."""
-    shared = ("concurrency", "requests_per_minute", "tokens_per_minute", "timeout", "patience")
+    """One set of options, in one order: what one command takes, all take."""
     asking = ("label", "alpha", "explain", "detect", "calibrate", "synthesize", "vote", "build")
+    names = [each.name for each in dataclasses.fields(Asking)]
     found = {
-        command: {
-            each.name: (each.default, each.help)
+        command: [
+            (each.name, each.default, each.help)
             for each in COMMANDS[command].params
-            if each.name in (*shared, "stream", "model", "budget")
-        }
+            if each.name in names
+        ]
         for command in asking
     }
 
-    assert 8 == len(found["label"])
+    assert names == [name for name, _, _ in found["label"]]
+    assert {"model", "budget", "concurrency", "patience", "timeout", "stream"} <= set(names)
     assert all(each == found["label"] for each in found.values())

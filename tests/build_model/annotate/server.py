@@ -66,7 +66,9 @@ class Exchange:
         self.key = json.dumps(body, sort_keys=True)
         self.prompt = body["messages"][-1]["content"]
 
-    def send(self, status: int, data: bytes, kind: str = "application/json", **headers: str):
+    def send(
+        self, status: int, data: bytes, kind: str = "application/json", **headers: str
+    ) -> None:
         self.handler.send_response(status)
         self.handler.send_header("Content-Type", kind)
         for name, value in headers.items():
@@ -93,7 +95,14 @@ class Exchange:
         choice = {"index": 0, "message": message, "finish_reason": finish}
         self.send(200, json.dumps(head | {"choices": [choice], "usage": usage}).encode())
 
-    def stream(self, head: dict, text: str, finish: str, usage: dict, drop: bool = False) -> None:
+    def stream(
+        self,
+        head: dict[str, Any],
+        text: str,
+        finish: str,
+        usage: dict[str, int],
+        drop: bool = False,
+    ) -> None:
         self.handler.send_response(200)
         self.handler.send_header("Content-Type", "text/event-stream")
         self.handler.send_header("Connection", "close")

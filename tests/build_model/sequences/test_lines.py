@@ -31,8 +31,10 @@ def write(path: Path, jobs: dict[int, tuple[str, ...]]) -> Path:
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
+    jobs: dict[int, tuple[str, ...]]
     jobs = {number: WHOLE if number % 3 else CUT for number in range(30)}
-    return write(tmp_path / "jobs.log", jobs | {99: ("begin", "exploded", "end")})
+    jobs[99] = ("begin", "exploded", "end")
+    return write(tmp_path / "jobs.log", jobs)
 
 
 def labels(*bad: int, of: int = 30) -> dict[bytes, bool]:

@@ -47,7 +47,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Replies of the writer without a model, as a run with one would have stored them."""
     path = tmp_path_factory.mktemp("recorded") / "replies.sqlite"
     with Store(path) as store:
-        questions = Questions(["openwrt", "PostgreSQL 16"], prompts_by_kind())
+        questions = Questions(named(SYSTEMS), prompts_by_kind())
         gather(Recorded(store, Writer()), questions, 2, Settings(WANTED))
     return path
 

@@ -13,17 +13,18 @@ pytest.importorskip("sklearn", reason="synthesizing needs the [build] extra")
 from logagent.errors import ConfigError
 from logagent_build.annotate.protocol import Failure, Prompt
 from logagent_build.synthesize.gathering import SPARE, Gathered, Settings, expected, gather
-from logagent_build.synthesize.questions import ATTEMPTS, Questions, prompts_by_kind
+from logagent_build.synthesize.questions import ATTEMPTS, Questions, System, prompts_by_kind
 
 from .fakes import Writer, kind_of
 
+SYSTEMS = [System("openwrt", "OpenWrt"), System("pg", "PostgreSQL")]
 NONE = {"normal": 0, "hard": 0, "anomalous": 0, "pairs": 0}
 
 
 def gathered(
     writer: Writer, wanted: dict[str, int], systems: int = 1, rounds: int = 10, seed: int = 0
 ) -> list[Gathered]:
-    questions = Questions(["OpenWrt", "PostgreSQL"][:systems], prompts_by_kind(), seed)
+    questions = Questions(SYSTEMS[:systems], prompts_by_kind(), seed)
     return gather(writer, questions, systems, Settings(NONE | wanted, 10, rounds))
 
 
@@ -83,7 +84,8 @@ def test_what_is_broken_is_asked_again_warmer_and_then_given_up() -> None:
     writer = Writer(spoiled)
     (made,) = gathered(writer, {"normal": 5})
 
-    warm = [each.temperature for each in asked(writer, "normal") if each.sample == 0]
+    normal = asked(writer, "normal")
+    warm = [each.temperature for each in normal if each.sample == normal[0].sample]
     assert [0.8, 0.9, 1.0, 1.1, 1.2, 1.3][: len(warm)] == warm
     assert len(warm) > 1
     assert [] == made.units
@@ -162,17 +164,34 @@ def test_the_same_seed_asks_the_same_and_another_seed_something_else() -> None:
     assert prompts[0] == prompts[1] != prompts[2]
 
 
+def test_systems_with_equal_words_get_lines_of_their_own_whatever_stands_beside_them() -> None:
+    def made(*names: str) -> tuple[list[Gathered], set[str]]:
+        writer = Writer()
+        questions = Questions([System(name, "OpenWrt") for name in names], prompts_by_kind())
+        settings = Settings(NONE | {"normal": 20, "anomalous": 20}, 10)
+        return gather(writer, questions, len(names), settings), {p.key("m") for p in writer.prompts}
+
+    (home, office), both = made("home", "office")
+    (alone,), own = made("office")
+
+    assert own < both
+    assert office == alone
+    texts = [{line.text for unit in one.units for line in unit.lines} for one in (home, office)]
+    assert not texts[0] & texts[1]
+    assert home.plan != office.plan
+
+
 def test_the_estimate_has_the_prompts_of_a_run_where_all_goes_well() -> None:
     writer = Writer()
     settings = Settings(NONE | {"normal": 20, "anomalous": 20}, 10)
-    questions = Questions(["OpenWrt"], prompts_by_kind())
+    questions = Questions(SYSTEMS[:1], prompts_by_kind())
     gather(writer, questions, 1, settings)
 
     assert sum(writer.waves[:2]) == len(expected(questions, 1, settings))
 
 
 def test_the_estimate_counts_all_rounds_of_a_large_corpus() -> None:
-    questions = Questions(["OpenWrt"], prompts_by_kind())
+    questions = Questions(SYSTEMS[:1], prompts_by_kind())
     wanted = NONE | {"normal": 1000, "pairs": 3}
     made = expected(questions, 1, Settings(wanted, 20))
     few = expected(questions, 1, Settings(wanted, 20, rounds=2))

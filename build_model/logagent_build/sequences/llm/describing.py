@@ -20,10 +20,19 @@ from logagent_build.annotate import fence
 from logagent_build.annotate.composing import RETRY_TEMPERATURES
 from logagent_build.annotate.guard import talks
 from logagent_build.annotate.prompt_files import PromptFile, load
-from logagent_build.annotate.protocol import Annotator, Message, Prompt, Reply
+from logagent_build.annotate.protocol import (
+    Annotator,
+    Arrived,
+    Failure,
+    Message,
+    Outcome,
+    Prompt,
+    Reply,
+)
+from logagent_build.annotate.recorded import Recorded, Store
 from logagent_build.sequences.llm.retrieval import LONGEST_MEANING
 
-__all__ = ["describe", "first_prompts"]
+__all__ = ["describe", "expected", "first_prompts"]
 
 _PER_PROMPT = 20  # templates; their meanings are some 1,000 tokens
 _RULES = """
@@ -80,6 +89,37 @@ def describe(
 def first_prompts(templates: Sequence[str], file: PromptFile | None = None) -> list[Prompt]:
     """Return the prompts `describe` begins with: for an estimate of its cost."""
     return [prompt for prompt, _ in _asks(templates, file or load("describe", "describe"), 0)]
+
+
+def expected(templates: Sequence[str], model: str, store: Store | None) -> dict[str, str]:
+    """Return meanings to estimate costs with, asking nobody.
+
+    What the store has of them is the real one. If it lacks any reply that `describe` would use,
+    templates without a meaning have one of the greatest length: prompts with it are no shorter
+    than they will be.
+    """
+    unasked = _Unasked(model)
+    known: dict[str, str] = {}
+    if store is not None:
+        known = describe(templates, Recorded(store, unasked))
+    if store is not None and not unasked.wanted:
+        return known
+    return dict.fromkeys(templates, "x" * LONGEST_MEANING) | known
+
+
+class _Unasked:
+    """The `Annotator` behind a store that is only looked into."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self.wanted = False
+        """Whether the store lacked a reply."""
+
+    def ask(self, prompts: Sequence[Prompt], arrived: Arrived | None = None) -> list[Outcome]:
+        """Answer nothing."""
+        del arrived
+        self.wanted = True
+        return [Failure("not asked", retryable=False) for _ in prompts]
 
 
 def _asks(

@@ -2,7 +2,8 @@
 
 Guarantees: the file is checked as it will be when it is used; its record says what it holds, what
 was left out, and what one pass costs. The prompts are those `logagent-build vote` makes with
-``--examples`` the same sequences and ``--shots 0``, so that a model is asked as it was trained.
+``--examples`` the same file and ``--shots 0``, so that a model is asked as it was trained: which
+events are rare is counted in all sequences of the file, labelled, voted on, or neither.
 """
 
 from __future__ import annotations
@@ -68,22 +69,23 @@ def export(request: Request) -> dict[str, Any]:
     for path in (request.out, record_path):
         writable(path, (request.sequences, request.votes, Path(request.prompt), *tables))
     file = prompt_files.load(request.prompt, "sequence")
-    data = _labelled(read_sequences(request.sequences), request.votes)
-    rarity = Rarity(data)
+    found = read_sequences(request.sequences)
+    data = _labelled(found, request.votes)
+    rarity = Rarity(found.data)
     meanings = given_meanings(request.meanings)
     retrieval = Retrieval(meanings, rarity, request.most_meanings) if meanings else None
     make = SequencePrompts(file, request.showing, request.showing, retrieval, rarity)
     counts = finetune.write(
         request.out, data, make, request.most, request.seed, least=finetune.FEWEST
     )
-    found = finetune.checked(request.out)
-    tokens = found.tokens * request.epochs
+    examples = finetune.checked(request.out)
+    tokens = examples.tokens * request.epochs
     record = {
         "prompt": {"name": file.name, "version": file.version, "sha256": file.digest},
         "showing": dataclasses.asdict(request.showing),
         "meanings": list(request.meanings),
         "counts": dict(counts),
-        "examples": dataclasses.asdict(found),
+        "examples": dataclasses.asdict(examples),
         "training": {
             "epochs": request.epochs,
             "tokens": tokens,

@@ -23,7 +23,7 @@ from logagent.errors import ConfigError
 
 from logagent_build.annotate.composing import RETRY_TEMPERATURES
 from logagent_build.annotate.prompt_files import PromptFile, load
-from logagent_build.annotate.protocol import Annotator, Failure, Outcome, Prompt
+from logagent_build.annotate.protocol import Annotator, Failure, Outcome, Prompt, Reply
 from logagent_build.sequences.data import Sequences
 from logagent_build.sequences.llm.label_word import read_word
 from logagent_build.sequences.llm.prompt import SequencePrompts
@@ -83,7 +83,8 @@ class LLMVoter:
     Attributes:
         name: in records.
         counts: what happened: ``prompts``, ``failures``, ``unclear`` (replies), ``asked again``,
-            ``gave up`` and ``refused`` (sequences).
+            ``gave up``, ``refused`` and ``answered before`` (sequences; all replies to these came
+            from a store).
     """
 
     def __init__(
@@ -108,9 +109,14 @@ class LLMVoter:
         """Prompts asked so far, those answered from a store included."""
         return self.counts["prompts"]
 
-    def fit(self, train: Sequences) -> Self:
-        """Take labelled sequences to choose examples from, and to learn which events are rare."""
-        self._rarity = Rarity(train)
+    def fit(self, train: Sequences, rarity: Rarity | None = None) -> Self:
+        """Take labelled sequences to choose examples from, and to learn which events are rare.
+
+        Args:
+            train: labelled; may be empty for a voter without examples.
+            rarity: learnt from other sequences, too; by default from `train` alone.
+        """
+        self._rarity = rarity or Rarity(train)
         options = self._options
         self._shots = Shots(train, options.shots, options.selection, options.seed)
         return self
@@ -190,6 +196,7 @@ class _Voting:
         self._said: list[list[bool]] = [[] for _ in numbers]
         self._asked = [0] * len(numbers)
         self._refused = [False] * len(numbers)
+        self._before = [True] * len(numbers)
         self._counts = voter.counts
 
     def begin(self) -> list[_Ask]:
@@ -233,6 +240,7 @@ class _Voting:
     def _take(self, ask: _Ask, outcome: Outcome) -> _Ask | None:
         """Note what was said; return what to ask again."""
         self._asked[ask.sequence] += 1
+        self._before[ask.sequence] &= isinstance(outcome, Reply) and outcome.recorded
         if isinstance(outcome, Failure):
             self._counts["failures"] += 1
             if outcome.retryable and ask.attempt < len(RETRY_TEMPERATURES):
@@ -250,6 +258,8 @@ class _Voting:
 
     def _decided(self, number: int) -> Vote:
         key, said, asked = self._keys[number], self._said[number], self._asked[number]
+        if self._before[number]:
+            self._counts["answered before"] += 1
         if not said and self._refused[number]:
             self._counts["refused"] += 1
             return Vote(key, None, 0, 0, "refused", asked)

@@ -33,10 +33,11 @@ class Vote:
     anomalous: bool | None
     """None if the endpoint refuses to answer for it."""
     votes: int
-    """Replies that counted."""
+    """Replies that counted; of a person: 1."""
     votes_anomalous: int
     how: str
-    """``agreed``; ``majority``; ``gave up``: no clear reply in any try, so normal; ``refused``."""
+    """``agreed``; ``majority``; ``gave up``: no clear reply in any try, so normal; ``refused``;
+    ``reviewed``: a person's."""
     asked: int
     """Prompts."""
 

@@ -1,0 +1,92 @@
+"""Sessions with the votes of a language model as labels: what a model is trained on without people.
+
+Guarantees: a label that people gave wins over a vote; what the model refused or gave no clear reply
+to has no label; a vote counts for all sessions that are event by event alike. What every twentieth
+session is like is normal, whatever was voted, and is counted: people label it if it is not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from logagent_build.sequences.data import Sequences
+from logagent_build.sequences.lines import Sessions, numbered
+from logagent_build.sequences.llm.sequence_keys import keys
+from logagent_build.sequences.llm.votes import Vote
+
+__all__ = ["COMMON", "Voted", "with_votes"]
+
+COMMON = 0.05
+"""Share of all sessions that have the same set of events, from which on a vote of "anomalous" does
+not count: models err on whole kinds of sequences, and no failure is that common for long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voted:
+    """Sessions to train on."""
+
+    labelled: Sequences
+    """With a label or a vote."""
+    rest: Sequences
+    """Without; they tell where a model's score is cut, as nearly all of them are normal."""
+    counts: dict[str, int]
+    """For the record."""
+
+
+def with_votes(
+    sessions: Sessions, votes: Mapping[bytes, Vote], labels: Mapping[bytes, bool]
+) -> Voted:
+    """Give sessions the labels of people, and votes where there is none.
+
+    Args:
+        sessions: of the logs.
+        votes: by the key of a sequence (`sequence_keys`), of events by name.
+        labels: by session.
+
+    Raises:
+        ValueError: no session has either.
+    """
+    kept: list[int] = []
+    said: list[bool] = []
+    rest: list[int] = []
+    by_people = unclear = common = 0
+    alike = [frozenset(events.tolist()) for events in sessions.events]
+    share = Counter(alike)
+    used: set[bytes] = set()
+    for at, key in enumerate(keys(sessions.seen)):
+        vote = votes.get(key)
+        if vote is not None:
+            used.add(key)
+        label = labels.get(sessions.keys[at])
+        if label is not None:
+            by_people += 1
+        elif vote is not None and vote.anomalous is not None and vote.votes:
+            label = vote.anomalous and share[alike[at]] < COMMON * len(alike)
+            common += vote.anomalous and not label
+        if label is None:
+            unclear += vote is not None
+            rest.append(at)
+        else:
+            kept.append(at)
+            said.append(label)
+    if not kept:
+        raise ValueError(
+            "no session has a vote: are these the logs, and is this the expression, that "
+            "`logagent-build sessions` was given?"
+        )
+    return Voted(
+        numbered(sessions, kept, np.array(said, bool)),
+        numbered(sessions, rest, np.zeros(len(rest), bool)),
+        {
+            "labelled_by_people": by_people,
+            "labelled_by_votes": len(kept) - by_people,
+            "voted_anomalous_but_common": common,
+            "votes_without_clear_reply": unclear,
+            "votes_without_session": len(votes.keys() - used),
+            "sequences_without_label": len(rest),
+        },
+    )
