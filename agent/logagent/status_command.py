@@ -112,6 +112,8 @@ def _sequences(counts: dict[str, Any]) -> str:
         text += f", {taught:,} taught"
     if early := get("evicted", 0):
         text += f", {early:,} ended early for want of room"
+    if cut := get("cut", 0):
+        text += f", {cut:,} perhaps begun before what was read"
     text += f"; {get('told', 0):,} alerts, {held:,} kind{'' if held == 1 else 's'} held back"
     for key, said in (("no_key", "in no session"), ("unknown_lines", "unlike the training")):
         if 2 * get(key, 0) > lines:

@@ -104,6 +104,8 @@ def test_a_screen_tells_of_sequences_where_they_are_judged(shown: Any) -> None:
         sequences=counts | {"evicted": 7}
     )
     assert f"{said}{told}; 51% of lines in no session" in shown(sequences=counts | {"no_key": 51})
+    cut = shown(sequences=counts | {"cut": 9})
+    assert f"{said}, 9 perhaps begun before what was read{told}" in cut
 
 
 def test_a_screen_tells_of_sequences_that_are_wanted_and_not_judged(shown: Any) -> None:

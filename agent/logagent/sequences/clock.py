@@ -168,6 +168,11 @@ class Clock:
             return False
         return stamp >= doubtful - self._reach
 
+    @property
+    def said(self) -> float | None:
+        """The time [s] as stamps say it; None: no line had one."""
+        return self.seconds if self._stamped else None
+
     def now(self) -> float:
         """Return the time, silence since the last line included [s]."""
         return self.seconds + max(self._steady() - self._arrived, 0.0)

@@ -56,7 +56,7 @@ class Contrast:
     """Normal sequences to compare with. Memory: O(their number · events), 2 bytes each."""
 
     def __init__(self, normal: npt.NDArray[np.uint16]) -> None:
-        self._normal = normal
+        self.normal = self._normal = normal
         """Counts: uint16 (events, n)."""
         self._held = np.flatnonzero(normal.any(axis=1))
 

@@ -177,6 +177,13 @@ class Ensemble:
             carried = self._contrast.of(events, seen.counts, self._scores)
         return Judged(score, anomalous, votes, carried)
 
+    @property
+    def normal(self) -> npt.NDArray[np.uint16]:
+        """Counts of normal sequences: uint16 (events, n)."""
+        if self._contrast is None:
+            return np.zeros((self.events, 0), np.uint16)
+        return self._contrast.normal
+
     def _scores(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """Score rows of counts, (n, events), by the leading voter or the mean of all."""
         names = [self._leader] if self._leader else list(self._voters)

@@ -75,6 +75,10 @@ class Episode:
     ended: Ended
     fingerprint: bytes
     """Of the first line's source."""
+    cut: bool = False
+    """Whether it may have begun before what was read of its log."""
+    unfinished: bool = False
+    """Whether it may go on after what was read of its log."""
 
     @property
     def id(self) -> str:
@@ -90,6 +94,7 @@ class Open:
     __slots__ = (
         "began",
         "count",
+        "cut",
         "events",
         "fingerprint",
         "first_line",
@@ -117,6 +122,7 @@ class Open:
         """
         self.events = array("H")
         self.count = 0
+        self.cut = False
         self.began = self.seconds = 0.0
         self.fingerprint = fingerprint
         self.first_source = self.last_source = source
@@ -124,7 +130,9 @@ class Open:
         self.first_offset = self.last_offset = offset
         self.first_text = self.last_text = text[:SAMPLE_BYTES]
 
-    def ended(self, rule: str, session: bytes, most: int, why: Ended) -> Episode:
+    def ended(
+        self, rule: str, session: bytes, most: int, why: Ended, *, unfinished: bool = False
+    ) -> Episode:
         """Return what is left of it; `most` is the rule's limit of events."""
         return Episode(
             rule,
@@ -135,6 +143,8 @@ class Open:
             Sighting(self.last_source, self.last_line, self.last_offset, self.last_text),
             why,
             self.fingerprint,
+            self.cut,
+            unfinished,
         )
 
     def state(self, names: Names) -> list[object]:
@@ -147,6 +157,7 @@ class Open:
             self.fingerprint,
             [names.number(self.first_source), self.first_line, self.first_offset, self.first_text],
             [names.number(self.last_source), self.last_line, self.last_offset, self.last_text],
+            self.cut,
         ]
 
     @classmethod
@@ -171,8 +182,9 @@ class Open:
                 bytes(fingerprint),
                 [int(source), int(line), int(offset), bytes(text)],
                 [int(last_source), int(last_line), int(last_offset), bytes(last_text)],
+                *more,
             ] if len(data) % 2 == 0 and len(data) // 2 == min(count, most) and offset >= 0:
-                pass
+                cut = more == [True]  # older states have none
             case _:
                 raise ValueError("an open sequence has other fields")
         made = cls(names.name(source), fingerprint[:16], line, offset, text)
@@ -180,6 +192,7 @@ class Open:
         if made.events and max(made.events) >= events:
             raise ValueError("an open sequence has events of another model")
         made.count, made.began, made.seconds = count, began, seconds
+        made.cut = cut
         made.last_source = names.name(last_source)
         made.last_line, made.last_offset = last_line, last_offset
         made.last_text = last_text[:SAMPLE_BYTES]

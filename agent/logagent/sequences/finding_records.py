@@ -52,6 +52,7 @@ def finding_record(finding: Finding, reader: EventReader, times: TimeParser) -> 
         "text": printable(first.text, TEXT_CHARS),
         "last_text": printable(last.text, TEXT_CHARS),
     }
+    record |= {each: True for each in ("cut", "unfinished") if getattr(episode, each)}
     if episode.count > len(episode.events):
         record["lines_judged"] = len(episode.events)
     return record
@@ -81,6 +82,7 @@ def finding_lines(
         f"{finding.judged.score:.2f}", "31;1" if finding.judged.score >= 0.9 else "33;1"
     )
     plural = "" if episode.count == 1 else "s"
+    plural += ", perhaps begun earlier" * episode.cut + ", perhaps not over" * episode.unfinished
     head = f"{number:>3}  {score}  {style.paint(f'×{count:,}', '1')}  "
     lines = [head + printable(f"{what}  {where}  {episode.count:,} line{plural}", room)]
     for each in finding.judged.carried[:MOST_CARRIED]:

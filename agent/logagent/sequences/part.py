@@ -16,8 +16,10 @@ import msgpack
 
 from logagent.bundle import Bundle
 from logagent.errors import BundleError
+from logagent.sequences.arrays import entry
 from logagent.sequences.ensemble import Ensemble
 from logagent.sequences.rules import Rule, rule_of
+from logagent.sequences.silences import Silences
 from logagent.sequences.vocabulary import MAX_EVENTS, TEXT_BYTES, Vocabulary
 
 __all__ = ["PART", "SequenceModel", "pack"]
@@ -37,6 +39,8 @@ class SequenceModel:
     """How the lines that it was trained on were made sequences."""
     record: Mapping[str, Any]
     """How it was made, for people: data, sizes, scores."""
+    silences: Silences | None = None
+    """Of normal sessions; None: the part is of a time when they were not stored."""
 
     @classmethod
     def of(cls, bundle: Bundle) -> SequenceModel:
@@ -91,7 +95,11 @@ class SequenceModel:
                 pass
             case _:
                 raise ValueError("is corrupt (its keys)")
-        model = cls(Vocabulary.read(vocabulary), Ensemble.read(ensemble), rule_of(rule), record)
+        words = Vocabulary.read(vocabulary)
+        silences = None
+        if "silences" in part:
+            silences = Silences.read(entry(part, "silences"), words.known)
+        model = cls(words, Ensemble.read(ensemble), rule_of(rule), record, silences)
         if model.ensemble.events != len(model.vocabulary):
             raise ValueError(
                 f"its ensemble is of {model.ensemble.events} events, its vocabulary of "
@@ -101,7 +109,11 @@ class SequenceModel:
 
 
 def pack(
-    vocabulary: Vocabulary, ensemble: Mapping[str, Any], rule: Rule, record: Mapping[str, Any]
+    vocabulary: Vocabulary,
+    ensemble: Mapping[str, Any],
+    rule: Rule,
+    record: Mapping[str, Any],
+    silences: Silences | None = None,
 ) -> bytes:
     """Return the bytes of the part; the same input gives the same bytes.
 
@@ -116,6 +128,8 @@ def pack(
         "rule": rule.part(),
         "record": dict(record),
     }
+    if silences is not None:
+        part["silences"] = silences.part()
     data: bytes = msgpack.packb(part)
     SequenceModel.read(data)
     return data

@@ -122,7 +122,9 @@ class ScanSequences:
         ensemble = with_backend(model.ensemble, bundle, backend)
         reader = EventReader(model.vocabulary)
         rule = chosen_rule(model.rule, options)
-        sequencer = Sequencer(reader, [rule], max_sessions=options.max_sessions)
+        sequencer = Sequencer(
+            reader, [rule], max_sessions=options.max_sessions, silences=model.silences
+        )
         self.watch = Watch(sequencer, ensemble)
         self.watch.teach(Taught.of(overrides, model.vocabulary))
         self.hashes = reader.hashes
@@ -180,6 +182,16 @@ class ScanSequences:
             total += f"; {watch.taught:,} more taught to be normal (--overrides)"
         if counters.evicted:  # what came of them later was judged as a sequence of its own
             total += f"; {counters.evicted:,} ended early for want of room (--max-sessions)"
+        parts = [
+            f"{count:,} perhaps {what}"
+            for count, what in (
+                (counters.cut, "begun before what was read"),
+                (counters.unfinished, "not over"),
+            )
+            if count
+        ]
+        if parts:  # nothing that they lack was held against them
+            total += f"; {', '.join(parts)}: only what they have was judged"
         if still := watch.sequencer.open_sequences:
             total += f"; {still:,} not over and not judged"
         if counters.no_key:

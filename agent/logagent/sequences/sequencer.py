@@ -23,6 +23,7 @@ from logagent.sequences.episode import Episode, Names
 from logagent.sequences.events import EventReader
 from logagent.sequences.rules import Rule
 from logagent.sequences.sessions import Counters, Room, Sessions
+from logagent.sequences.silences import Reading, Silences
 from logagent.sequences.windows import Windows
 
 __all__ = ["AT_ONCE", "EVENTS_EACH", "MAX_SESSIONS", "MAX_TABLES", "Sequencer"]
@@ -47,6 +48,8 @@ class _Log:
     rule: Rule
     clock: Clock
     table: Sessions | Windows
+    reading: Reading | None
+    """How far its sources were read; None: nobody knows the silences of sessions."""
 
 
 class Sequencer:
@@ -60,6 +63,7 @@ class Sequencer:
         max_sessions: int = MAX_SESSIONS,
         wall: Callable[[], float] = time.time,
         steady: Callable[[], float] | None = None,
+        silences: Silences | None = None,
     ) -> None:
         """Hold nothing yet.
 
@@ -69,11 +73,14 @@ class Sequencer:
             max_sessions: most that are open, over all rules and logs.
             wall: the time of day [s since 1970].
             steady: a clock that nobody sets [s]; None: `wall`.
+            silences: of normal sessions; None: sessions are taken to begin and end where their log
+                does.
         """
         self.counters = Counters()
         self.reader = reader
         self._rules = list(rules)
         self._wall, self._steady = wall, steady
+        self._silences = silences
         most = max((rule.max_events for rule in rules), default=0)
         self._room = Room(max_sessions, max(EVENTS_EACH * max_sessions, most))
         self._logs: dict[str, _Log] = {}  # the one that was read least lately first
@@ -102,7 +109,7 @@ class Sequencer:
                 yield from self._close(next(iter(self._logs)), evicted=True)
             log = self._log(rule)
         self._logs[name] = log
-        times = self._times.pop(source, None) or LineTimes(rule.tick_seconds)
+        times = self._times.pop(source, None) or LineTimes(self._tick(rule))
         self._times[source] = times
         if len(self._times) > MAX_TABLES:
             del self._times[next(iter(self._times))]
@@ -118,6 +125,8 @@ class Sequencer:
             step = max(stop - start, 1) if spare >= stop - start else _LINES
             for at in range(start, stop, step):
                 span = at, min(at + step, stop)
+                if log.reading is not None and isinstance(log.table, Sessions):
+                    log.table.opens_cut = log.reading.read(source, block, span, log.clock.said)
                 yield from log.table.add(source, fingerprint, block, events, span, seconds)
                 while room.open > room.sessions or room.held > room.events:
                     yield self._crowded(log).evict()
@@ -157,8 +166,17 @@ class Sequencer:
             table = Sessions(rule, self._room, self.counters, events)
         else:
             table = Windows(rule, self.counters, events)
+        reading = None
+        if self._silences is not None and isinstance(table, Sessions):
+            reading = Reading(self._silences)
         reach = max(rule.timeout_seconds, rule.window_seconds, _REACH_SECONDS)
-        return _Log(rule, Clock(reach, self._wall, self._steady), table)
+        return _Log(rule, Clock(reach, self._wall, self._steady), table, reading)
+
+    def _tick(self, rule: Rule) -> float:
+        """Return how exactly times are needed [s]."""
+        if self._silences is None or rule.key is None:
+            return rule.tick_seconds
+        return min(rule.tick_seconds, self._silences.tick_seconds)
 
     def _close(self, name: str, *, evicted: bool = False) -> Iterator[Episode]:
         log = self._logs.pop(name)
@@ -167,7 +185,11 @@ class Sequencer:
         if evicted and isinstance(log.table, Sessions):
             while len(log.table):
                 yield log.table.evict()
-        yield from log.table.close()
+        reading, most, stops = log.reading, log.rule.max_events, log.clock.said
+        if reading is None or not isinstance(log.table, Sessions):
+            yield from log.table.close()
+        else:
+            yield from log.table.close(lambda each: reading.may_go_on(each, most, stops))
 
     def _crowded(self, log: _Log) -> Sessions:
         """Return the table that has to make room: the one that grows, unless it has few."""
@@ -180,7 +202,13 @@ class Sequencer:
         """Return what `load` takes: msgpack types, bounded as the memory is."""
         names = Names()
         logs = [
-            [name, _text(log.rule), log.clock.state(), log.table.state(names)]
+            [
+                name,
+                _text(log.rule),
+                log.clock.state(),
+                log.table.state(names),
+                [] if log.reading is None else log.reading.state(names),
+            ]
             for name, log in self._logs.items()
         ]
         return [names.names, logs]
@@ -203,7 +231,7 @@ class Sequencer:
         lost = []
         for each in logs[:MAX_TABLES]:
             match each:
-                case [str(name), str(text), clock, table]:
+                case [str(name), str(text), clock, table, *more]:
                     pass
                 case _:
                     raise ValueError("the open sequences have other fields")
@@ -215,6 +243,8 @@ class Sequencer:
             log = self._log(rule)
             log.clock.load(clock)
             log.table.load(table, names)
+            if log.reading is not None and more:
+                log.reading.load(more[0], names)
             self._logs[name] = log
         return lost
 

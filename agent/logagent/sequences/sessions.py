@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,10 @@ class Counters:
     """Lines without a session's key."""
     malformed_keys: int = 0
     """Lines whose key is empty or longer than `MAX_KEY_BYTES`; they are in no session."""
+    cut: int = 0
+    """Sessions that may have begun before what was read of their log."""
+    unfinished: int = 0
+    """Sessions that may go on after what was read of their log."""
     evicted: int = 0
     """Sequences that ended because there was no room."""
     truncated: int = 0
@@ -49,6 +53,8 @@ class Counters:
     def end(self, episode: Episode) -> Episode:
         """Count a sequence that ended."""
         self.ended[episode.ended] = self.ended.get(episode.ended, 0) + 1
+        self.cut += episode.cut
+        self.unfinished += episode.unfinished
         self.evicted += episode.ended == "evicted"
         self.truncated += episode.count > len(episode.events)
         return episode
@@ -81,6 +87,9 @@ class Sessions:
         if rule.key is None:
             raise ValueError("sessions need a key")
         self.rule = rule
+        self.opens_cut: Callable[[int, bytes], bool] | None = None
+        """Tells by event and text whether a session that a line opens may have begun before its log
+        was read."""
         self._line_keys = LineKeys(rule.key)
         self._block: Block | None = None  # whose lines are being given out
         self._keys: list[bytes | None] = []  # of them
@@ -126,9 +135,8 @@ class Sessions:
         half = most // 2
         get, touch = table.get, table.move_to_end
         idle = self.rule.timeout_seconds or math.inf
-        data, ends, number, offset = block.data, block.line_ends(), block.first_line, block.offset
-        over: list[Episode] = []
-        latest: dict[bytes, int] = {}  # the last line of each session, not set at each of its lines
+        number, opens_cut, over = block.first_line, self.opens_cut, list[Episode]()
+        latest: dict[bytes, int] = {}  # the last line of each session
         no_key = begun = kept = 0
         for index, key in enumerate(keys, start):
             if key is None:
@@ -141,9 +149,11 @@ class Sessions:
                 elif not key or len(key) > MAX_KEY_BYTES:
                     self._counters.malformed_keys += 1
                     continue
-                line, place = number + index if number else 0, block.line_offset(index)
-                session = table[key] = Open(source, fingerprint, line, place, block.line(index))
+                at, text = number + index if number else 0, block.line(index)
+                session = Open(source, fingerprint, at, block.line_offset(index), text)
                 session.began = session.seconds = seconds
+                table[key] = session
+                session.cut = opens_cut is not None and opens_cut(events[index], text)
                 begun += 1
             else:
                 touch(key)
@@ -155,18 +165,30 @@ class Sessions:
             else:
                 session.events[half + (count - half) % (most - half)] = events[index]
             session.count = count + 1
+        self._spoke(latest, source, block, seconds)
+        self._counters.no_key += no_key
+        self._room.open += begun
+        self._room.held += kept
+        return over
+
+    def _spoke(self, latest: dict[bytes, int], source: str, block: Block, seconds: float) -> None:
+        """Set the last line of sessions, not at each of their lines.
+
+        Args:
+            latest: by session, which line of the block.
+            source: where the block is from.
+            block: holds the lines.
+            seconds: their time.
+        """
+        data, ends, number, offset = block.data, block.line_ends(), block.first_line, block.offset
         for key, last in latest.items():
-            session = table[key]
+            session = self._open[key]
             session.last_source = source
             session.last_line = number + last if number else 0
             begin = ends[last - 1] + 1 if last else 0
             session.last_offset = offset + begin
             session.last_text = data[begin : min(ends[last], begin + SAMPLE_BYTES)]
             session.seconds = seconds
-        self._counters.no_key += no_key
-        self._room.open += begun
-        self._room.held += kept
-        return over
 
     def expire(self, now: float) -> Iterator[Episode]:
         """Yield the sessions that are over at a time, the oldest first; stop where you like."""
@@ -190,16 +212,26 @@ class Sessions:
         """End the session whose last line is oldest."""
         return self._end(next(iter(self._open)), "evicted")
 
-    def close(self) -> Iterator[Episode]:
-        """Yield all sessions, as the log is over; take them all."""
-        while self._open:
-            yield self._end(next(iter(self._open)), "end")
+    def close(
+        self, may_go_on: Callable[[Open], bool] = lambda _session: False
+    ) -> Iterator[Episode]:
+        """Yield all sessions, as the log is over; take them all.
 
-    def _end(self, key: bytes, why: Ended) -> Episode:
+        Args:
+            may_go_on: tells whether a session may not be over though its log is.
+        """
+        while self._open:
+            key, session = next(iter(self._open.items()))
+            yield self._end(key, "end", may_go_on(session))
+
+    def _end(self, key: bytes, why: Ended, unfinished: bool = False) -> Episode:
         session = self._open.pop(key)
         self._room.open -= 1
         self._room.held -= len(session.events)
-        return self._counters.end(session.ended(self.rule.name, key, self.rule.max_events, why))
+        most = self.rule.max_events
+        return self._counters.end(
+            session.ended(self.rule.name, key, most, why, unfinished=unfinished)
+        )
 
     def state(self, names: Names) -> Any:
         """Return what `load` takes: msgpack types."""

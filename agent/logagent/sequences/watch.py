@@ -12,7 +12,7 @@ looked at. Memory: the sequencer's, and two caches of fixed capacity.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
@@ -22,6 +22,7 @@ from logagent.blocks import Block
 from logagent.cache import TwoGenerationCache
 from logagent.sequences.ensemble import Judged
 from logagent.sequences.episode import Episode
+from logagent.sequences.rests import judged_in_part
 from logagent.sequences.sequencer import Sequencer
 
 __all__ = ["Finding", "Hides", "OrderJudge", "SequenceJudge", "Watch"]
@@ -39,6 +40,11 @@ class SequenceJudge(Protocol):
 
     def judge(self, events: npt.NDArray[np.int32]) -> Judged:
         """Judge a sequence, int32 (length,)."""
+        ...
+
+    @property
+    def normal(self) -> npt.NDArray[np.uint16]:
+        """Counts of normal sequences, (events, n): how a part of a sequence may go on."""
         ...
 
 
@@ -82,6 +88,8 @@ class Watch:
         """Of these, how many are anomalous and not taught."""
         self.taught = 0
         """Of these, how many the model finds anomalous and an operator calls normal."""
+        self.spared = 0
+        """Sequences that would be anomalous if they had no more than what was read of them."""
         self.misses = 0
         """Of these, how many the model was asked about; by a look at their order alone: none."""
         self._judge = judge
@@ -118,14 +126,18 @@ class Watch:
     def _findings(self, episodes: Iterable[Episode]) -> Iterator[Finding]:
         for episode in episodes:
             self.judged += 1
+            in_part = episode.cut or episode.unfinished
             # Python seeds its hash of bytes at random: nobody makes two the same on purpose.
             exactly = hash(episode.events.tobytes())
-            if self._in_order is not None and _whole(episode):
+            if self._in_order is not None and not in_part and _whole(episode):
                 verdict = self._of_both(self._in_order, exactly, episode.events)
             elif self._in_order is None and not self._order_free:
                 verdict = self._verdict(exactly, episode.events)
             else:
                 verdict = self._in_any_order(exactly, episode.events)
+            if verdict.anomalous and in_part:
+                verdict = self._part_of_one(exactly, episode.events, verdict)
+                self.spared += not verdict.anomalous
             if verdict.anomalous:
                 finding = Finding(episode, verdict)
                 if self._said is not None and self._said.hides(finding) is not None:
@@ -154,6 +166,23 @@ class Watch:
             verdict = self._verdict(hash((key, exactly)), events)
         return verdict
 
+    def _part_of_one(self, exactly: int, events: npt.NDArray[np.int32], stands: Judged) -> Judged:
+        """Return the verdict on a sequence of which a part was not read.
+
+        If it is anomalous, what of the verdict on it as it `stands` is not missing is said to have
+        carried it: a completion is only a guess, and sequences of one kind are to be told as one.
+        """
+        key = hash(("part", exactly))
+        verdict = self._verdicts.get(key)
+        if verdict is None:
+            self.misses += 1
+            verdict = judged_in_part(events, self._judge.normal, self._ask)
+            there = [each for each in stands.carried if each.kind != "missing"]
+            if verdict.anomalous and there:
+                verdict = replace(verdict, carried=there)
+            self._verdicts.add(key, verdict)
+        return verdict
+
     def _verdict(self, key: int, events: npt.NDArray[np.int32]) -> Judged:
         verdict = self._verdicts.get(key)
         if verdict is None:
@@ -177,6 +206,9 @@ class Watch:
             "unknown_lines": sequencer.reader.unknown_lines,
             "no_key": counters.no_key,
             "malformed_keys": counters.malformed_keys,
+            "cut": counters.cut,
+            "unfinished": counters.unfinished,
+            "spared": self.spared,
             "evicted": counters.evicted,
             "truncated": counters.truncated,
             "late_lines": late,

@@ -181,6 +181,7 @@ class SequenceAlerts:
             max_sessions=config.sequences.max_sessions,
             wall=wall,
             steady=steady,
+            silences=model.silences,
         )
         self.watch = Watch(sequencer, model.ensemble)
         self._vocabulary = model.vocabulary

@@ -23,6 +23,7 @@ from logagent_build.sequences import order_part
 from logagent_build.sequences.data import Sequences
 from logagent_build.sequences.line_labels import Incidents, LineLabels, WindowLabels
 from logagent_build.sequences.lines import labelled, read_labels, read_sessions
+from logagent_build.sequences.silences import silences
 
 if TYPE_CHECKING:
     from logagent_build.sequences.training import Trained
@@ -219,7 +220,11 @@ def build(
 
         graph = onnx_graph.graph(part)
         record["onnx_parity"] = onnx_parity.check(part, graph, data.events, seed)
-    packed = pack(sessions.vocabulary, part, rule, record)
+    silent = None
+    if rule.key is not None and "-" not in logs:  # they are read once more
+        by_session = known or {} if voted is None else voted.by_session
+        silent = silences(logs, rule, by_session, sessions.vocabulary)
+    packed = pack(sessions.vocabulary, part, rule, record, silent)
     add_part(bundle, packed, out, graph)
     say(f"{out}: part {PART!r} of {len(packed):,} bytes")
     if graph is not None:

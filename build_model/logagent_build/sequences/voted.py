@@ -33,6 +33,8 @@ class Voted:
     """With a label or a vote."""
     rest: Sequences
     """Without; they tell where a model's score is cut, as nearly all of them are normal."""
+    by_session: dict[bytes, bool]
+    """The label of each session that has one."""
     counts: dict[str, int]
     """For the record."""
 
@@ -81,6 +83,7 @@ def with_votes(
     return Voted(
         numbered(sessions, kept, np.array(said, bool)),
         numbered(sessions, rest, np.zeros(len(rest), bool)),
+        dict(zip((sessions.keys[at] for at in kept), said, strict=True)),
         {
             "labelled_by_people": by_people,
             "labelled_by_votes": len(kept) - by_people,

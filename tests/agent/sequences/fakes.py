@@ -16,6 +16,7 @@ from logagent.sequences.features import counts_of
 from logagent.sequences.part import PART, pack
 from logagent.sequences.rules import Rule, session_key
 from logagent.sequences.sequencer import Sequencer
+from logagent.sequences.silences import Silences
 from logagent.sequences.vocabulary import Vocabulary, event_keys
 
 NAMES = "abcdefghijklmnopqrstuvwxyz"
@@ -80,7 +81,7 @@ def lines_of(jobs: Sequence[Sequence[str]]) -> Iterator[bytes]:
         yield from (line(number, what) for what in job)
 
 
-def part(rule: Rule | None = None, buckets: int = 4) -> bytes:
+def part(rule: Rule | None = None, buckets: int = 4, silences: Silences | None = None) -> bytes:
     """Return a part that knows two kinds of jobs: whole ones, and anomalous ones without an end."""
     words = vocabulary(BEGIN, WORK, END, buckets=buckets)
     examples = [[0, 1, 2], [0, 1, 1, 2], [0, 2], [0, 1], [0], [0, 1, 1]]
@@ -96,12 +97,12 @@ def part(rule: Rule | None = None, buckets: int = 4) -> bytes:
         "voters": {"knn": voter},
         "normal": packed(counts[:, :3].astype("<u2")),
     }
-    return pack(words, ensemble, rule or Rule(key=JOB), {"data": "jobs"})
+    return pack(words, ensemble, rule or Rule(key=JOB), {"data": "jobs"}, silences)
 
 
-def bundle(path: Path, rule: Rule | None = None) -> Path:
+def bundle(path: Path, rule: Rule | None = None, silences: Silences | None = None) -> Path:
     """Write the shipped bundle with `part` in it."""
     shipped = Bundle.load(DEFAULT_BUNDLE)
     parts = {name: bytes(shipped.part(name)) for name in shipped.sizes() if name != "manifest"}
-    write_bundle(path, shipped.manifest, parts | {PART: part(rule)})
+    write_bundle(path, shipped.manifest, parts | {PART: part(rule, silences=silences)})
     return path

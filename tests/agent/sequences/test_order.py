@@ -187,6 +187,7 @@ def test_counts_are_judged_once_for_all_orders_and_each_order_once() -> None:
 
     class Recording:
         order_free = False
+        normal = model.normal
         judge = model.judge
 
         def counted(self, events: np.ndarray) -> Any:

@@ -18,6 +18,7 @@ from logagent.errors import BundleError, ConfigError
 from logagent.inputs import Batch
 from logagent.sequences.part import SequenceModel
 from logagent.sequences.rules import Rule
+from logagent.sequences.silences import Silences
 from logagent.service.agent import Agent
 from logagent.service.alerts import LineAlerts
 from logagent.service.own_lines import OwnLines
@@ -25,6 +26,7 @@ from logagent.service.sequencing import IDLE_SECONDS, SequenceAlerts, make_seque
 from logagent.sinks import Alert
 
 from ..sequences.fakes import JOB, block, bundle, line, part
+from ..sequences.test_silences import silences
 from .running import Running, until
 from .test_agent import Standing
 
@@ -35,15 +37,18 @@ DAY = 86400.0
 class Told:
     """`SequenceAlerts` with a clock of its own and somebody who takes what it says."""
 
-    def __init__(self, rule: Rule | None = None, **settings: Any) -> None:
+    def __init__(
+        self, rule: Rule | None = None, silences: Silences | None = None, **settings: Any
+    ) -> None:
         self.now = NOON
+        self.silences = silences
         self.put = 0.0  # how far somebody has put the time of day forward [s]
         self.rule = rule or Rule(key=JOB, timeout_seconds=60.0)
         self.config = Config(sequences=Sequences(enabled=True, **settings))
         self.alerts = self.made()
 
     def made(self, identity: str = "model") -> SequenceAlerts:
-        model = SequenceModel.read(part())
+        model = SequenceModel.read(part(silences=self.silences))
         return SequenceAlerts(
             model,
             [self.rule],
@@ -96,6 +101,30 @@ def test_an_alert_that_comes_back_through_a_log_is_no_line_of_the_session_it_nam
     assert ["j1"] == [each["session"] for each in found] == [each["session"] for each in same]
     begun = len(own + line(9, "x")) + 1
     assert (2, 5, begun) == (found[0]["line"], found[0]["last_line"], found[0]["offset"])
+
+
+def test_what_an_agent_did_not_see_begin_is_not_told_and_what_it_saw_begin_is() -> None:
+    """It begins logs at their end; without stamps their lines are counted."""
+    limits = silences((0.0, 1200.0, 1200.0), (1200.0, 1200.0, 0.0), stamped=False)
+    made = Told(silences=limits)
+    made.see(line(1, "work"), line(1, "work"), line(2, "begin"), *[b"nothing"] * 20)
+    made.see(line(3, "work"))
+    assert ["j2"] == [each["session"] for each in made.idle()]  # j3 is of its kind
+    counts = made.alerts.counts()
+    assert (3, 2, 1, 1) == tuple(counts[x] for x in ("judged", "anomalous", "cut", "spared"))
+
+
+def test_a_restart_is_no_beginning_and_another_model_is_one() -> None:
+    limits = silences((0.0, 1200.0, 1200.0), (1200.0, 1200.0, 0.0), stamped=False)
+    for identity, cut in (("model", 0), ("another", 1)):
+        made = Told(silences=limits)
+        made.see(line(1, "begin"), *[b"nothing"] * 30)
+        again = made.made(identity)
+        again.load(msgpack.unpackb(msgpack.packb(made.alerts.state())))
+        made.alerts = again
+        made.see(line(2, "work"))
+        made.idle()
+        assert cut == again.counts()["cut"]
 
 
 def test_sessions_of_one_kind_are_told_once_and_again_after_a_while_with_their_number() -> None:
