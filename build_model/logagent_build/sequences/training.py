@@ -76,6 +76,7 @@ def train(
     settings: Settings = Settings(),  # frozen
     seed: int = 0,
     unlabelled: Sequences | None = None,
+    hidden: int = 0,
 ) -> Trained:
     """Train the voters.
 
@@ -86,6 +87,8 @@ def train(
         unlabelled: sequences of the same system that were not asked about, if the labelled ones
             were chosen (`choosing.asked`): they count as normal where the forest is cut, and only
             there. Chosen ones are the doubtful ones, and would put the cut too high.
+        hidden: how many of the distinct unlabelled ones are anomalous, by estimate
+            (`choosing.hidden`): as many, the highest scores first, are not counted as normal.
 
     Raises:
         ValueError: all sequences are normal, or all are anomalous.
@@ -96,7 +99,7 @@ def train(
     if settings.with_paper:
         k = min(settings.neighbours, len(data))
         others = (Neighbours(k).fit(data), Tree(seed).fit(data), Network(seed).fit(data))
-    forest.cut = _cut(once, forest, settings, seed, unlabelled)
+    forest.cut = _cut(once, forest, settings, seed, unlabelled, hidden)
     normal = np.flatnonzero(~once.anomalous)
     kept = np.random.default_rng([seed, 3]).permutation(normal)[:PATTERNS]
     patterns = features.counts_of(once.only(np.sort(kept)).events, len(data.vocabulary))
@@ -104,7 +107,12 @@ def train(
 
 
 def _cut(
-    once: Sequences, forest: Forest, settings: Settings, seed: int, unlabelled: Sequences | None
+    once: Sequences,
+    forest: Forest,
+    settings: Settings,
+    seed: int,
+    unlabelled: Sequences | None,
+    hidden: int,
 ) -> float:
     table = forest.table(once)
     fold = np.random.default_rng([seed, 4]).permutation(len(once)) % FOLDS
@@ -119,7 +127,8 @@ def _cut(
     normal = scores[~once.anomalous]
     if unlabelled is not None and len(unlabelled):
         others = forest.score(unlabelled.only(distinct(unlabelled)))
-        normal = np.concatenate([normal, others])
+        likely = np.sort(others)[: max(0, len(others) - hidden)]
+        normal = np.concatenate([normal, likely])
     normal = normal[normal <= settings.clearly]
     bar = float(np.quantile(normal, 1 - settings.false_alarms)) if len(normal) else 0.0
     bar = max(bar, settings.least_cut)
