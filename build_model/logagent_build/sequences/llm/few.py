@@ -54,7 +54,7 @@ def votes_in_rounds(data: Sequences, most: int, seed: int, ask: Ask) -> list[Vot
         votes.extend(said)
         return np.array([bool(vote.anomalous) for vote in said], dtype=np.bool_)
 
-    choosing.asked(folded(distinct), most, seed, label)
+    choosing.asked(folded(distinct), most, seed, label, common=1)
     return votes
 
 
