@@ -9,7 +9,7 @@
 | latency   | from writing a line to its record on standard output, by inotify and by poll  |
 | idle      | processor time, wake-ups, disk writes while nothing is written to 20 files    |
 | sustained | lines per second beside `logagent scan`: a file that is there, one that grows |
-| memory    | private memory after 10 M lines, 1 M of them distinct, and after 10 M more    |
+| memory    | private memory after 10 M lines, 1 M of them distinct, and 10 M more four times |
 | files     | start, memory, idle cost and latency with 10,000 small files                  |
 
 Alerts are per line (`--no-group`): a group waits to be told, `alerts.wait_seconds`. The agent is
@@ -174,8 +174,8 @@ def show(part: str, figures: Figures) -> None:
         for backend, one in figures["backends"].items():
             print(
                 f"  {backend}: RssAnon {one['final_rss_anon_bytes'] / MIB:.1f} MiB after "
-                f"{figures['lines']:,} lines, {one['growth_bytes'] / MIB:+.2f} MiB after as many "
-                f"more, peak {one['peak_rss_anon_bytes'] / MIB:.1f} MiB"
+                f"{figures['lines']:,} lines, at most {one['growth_bytes'] / MIB:+.2f} MiB in as "
+                f"many more, four times over, peak {one['peak_rss_anon_bytes'] / MIB:.1f} MiB"
             )
     else:
         print(

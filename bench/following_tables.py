@@ -150,7 +150,13 @@ def _following_memory(figures: Result) -> str:
         ]
         for backend, one in figures["backends"].items()
     ]
-    header = ("RssAnon in MiB", "at the start", "after them", "after as many more", "peak")
+    header = (
+        "RssAnon in MiB",
+        "at the start",
+        "after them",
+        "as many more, four times, at most",
+        "peak",
+    )
     return (
         f"{figures['lines']:,} lines, {figures['distinct']:,} of them distinct and without "
         "digits, so that none looks like another.\n\n" + table(header, rows)
