@@ -79,10 +79,11 @@ def judged_in_part(
 
 
 def _of_what_is_there(judged: Judged, length: int) -> Judged:
-    """Leave out of what carried a verdict what is missing, and places that were made up."""
-    carried = [
+    """Leave out of what carried a verdict what is missing or made up, and places made up."""
+    there = [
         replace(each, positions=[at for at in each.positions if at < length])
         for each in judged.carried
         if each.kind != "missing"
     ]
+    carried = [each for each in there if each.positions]
     return replace(judged, anomalous=judged.anomalous and bool(carried), carried=carried)
