@@ -110,14 +110,14 @@ def make_sequences(
     model = SequenceModel.of(bundle)
     ensemble = with_backend(model.ensemble, bundle, config.model.backend)
     model = replace(model, ensemble=ensemble)
-    trained = model.rule
-    if trained.key is not None and not (trained.timeout_seconds or trained.longest_seconds):
-        trained = replace(trained, timeout_seconds=IDLE_SECONDS)
+    trained = ends = model.rule
+    if not (trained.timeout_seconds or trained.longest_seconds):
+        ends = replace(trained, timeout_seconds=IDLE_SECONDS)
     try:
         rules = [
-            configured(table, number, trained)
+            configured(table, number, ends if trained.key or "key" in table else trained)
             for number, table in enumerate(config.sequences.rules, 1)
-        ] or [trained]
+        ] or [ends if trained.key else trained]
     except ValueError as error:
         raise BundleError(f"sequences.rules: {error}") from None
 

@@ -303,6 +303,14 @@ def test_a_session_of_a_followed_log_ends_though_training_knew_no_time_out(
     assert [IDLE_SECONDS] == [each.timeout_seconds for each in alerts.watch.sequencer._rules]
 
 
+def test_a_session_ends_though_training_was_on_windows(tmp_path: Path) -> None:
+    tables = ({"key": JOB.pattern.pattern.decode(), "sources": ["a*"]}, {"window_lines": 5})
+    made = Config(sequences=Sequences(enabled=True, rules=tables))
+    loaded = Bundle.load(bundle(tmp_path / "b", Rule(window_lines=10)))
+    rules = make_sequences(made, loaded, "box", print, None).rules
+    assert [IDLE_SECONDS, 0.0] == [each.timeout_seconds for each in rules]
+
+
 def test_a_bundle_that_cannot_is_told() -> None:
     with pytest.raises(BundleError, match="no part 'sequences'"):
         make_sequences(Config(), Bundle.load(DEFAULT_BUNDLE), "box", print, None)
