@@ -92,7 +92,7 @@ class Silences:
         return max(longest / _STEPS, TICK_SECONDS) if len(self.before_seconds) else math.inf
 
     def limits(
-        self, seconds: float | None, lines: int, *, after: bool = False
+        self, seconds: float | None, lines: float, *, after: bool = False
     ) -> tuple[npt.NDArray[Any], float]:
         """Return how long silences are, and how long one is, in the same unit.
 
@@ -201,10 +201,11 @@ class Reading:
             now: about when the log stops [s]; None: no line had a stamp.
         """
         at = self._sources.get(session.last_source)
-        if at is None:
-            return False
-        # Of a source whose lines nobody counts it is not known how far back a line is.
-        lines = at.latest - session.last_line if at.latest and session.last_line else 0
+        # Of a source whose lines nobody counts it is not known how far back a line is, of one that
+        # was forgotten that it is far.
+        lines = 0.0 if at is not None else math.inf
+        if at is not None and at.latest and session.last_line:
+            lines = at.latest - session.last_line
         silent = None if now is None else now - session.seconds - self._tick  # at least
         limits, past = self._silences.limits(silent, lines, after=True)
         event = rare = len(limits) - 1

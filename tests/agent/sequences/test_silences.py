@@ -207,6 +207,16 @@ def test_so_many_logs_of_one_rule_are_remembered_and_no_more() -> None:
     assert 256 == len(log.reading._sources)
 
 
+@pytest.mark.parametrize("stamped", [True, False])
+def test_where_a_log_that_was_forgotten_stops_its_stamps_still_say(stamped: bool) -> None:
+    ours = made(Rule(key=JOB, across=True), stamped=stamped)
+    for number in range(300):
+        said = line(number, "begin", number if stamped else None)
+        seen(ours, said, source=f"{number}.log")
+    found = flags(list(ours.close()))
+    assert ("unfinished" if stamped else "", "unfinished") == (found["j0"], found["j299"])
+
+
 @given(
     st.lists(
         st.tuples(st.integers(0, 4), st.sampled_from(["begin", "work", "end"]), st.integers(0, 35)),
