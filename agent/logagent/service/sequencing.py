@@ -43,6 +43,7 @@ from logagent.sequences.taught import Taught
 from logagent.sequences.watch import Finding, Watch
 from logagent.service.own_lines import OWN_NAME, OwnLines
 from logagent.service.sequence_counters import grown
+from logagent.service.sequence_state import apart, together
 from logagent.sinks import Alert
 from logagent.times import TimeParser
 
@@ -355,9 +356,11 @@ class SequenceAlerts:
 
     def state(self) -> Any:
         """Return what `load` takes: msgpack types, bounded."""
+        open_, beside = apart(self.watch.sequencer.state())
         return {
             "model": self._identity,
-            "open": self.watch.sequencer.state(),
+            "open": open_,
+            "open_beside": beside,
             "kinds": [
                 [name, kind.count, kind.told_count, kind.told_at, _saved(kind.latest)]
                 for name, kind in self._kinds.items()
@@ -407,7 +410,9 @@ class SequenceAlerts:
             if open_ == _NOTHING_OPEN:
                 return []
             return ["open sequences were let go: they were of another model"]
-        lost = dict.fromkeys(self.watch.sequencer.load(open_))  # a rule once, not each of its logs
+        beside = saved.get("open_beside") if isinstance(saved, dict) else None
+        # A rule once, not each of its logs.
+        lost = dict.fromkeys(self.watch.sequencer.load(together(open_, beside)))
         return [f"open sequences of {printable(name, 80)} were let go" for name in lost]
 
     def _describe(self, saved: object) -> None:

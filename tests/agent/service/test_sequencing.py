@@ -127,6 +127,40 @@ def test_a_restart_is_no_beginning_and_another_model_is_one() -> None:
         assert cut == again.counts()["cut"]
 
 
+@pytest.mark.parametrize("rule", [Rule(key=JOB, timeout_seconds=60.0), Rule(window_lines=9)])
+def test_an_agent_from_before_reads_what_is_open_and_what_it_does_not_know_is_beside(
+    rule: Rule,
+) -> None:
+    """It takes rows with other fields for no state, and lets go of what waits to be told, too."""
+    made = Told(rule, silences((0.0, 1200.0, 1200.0), (1200.0, 1200.0, 0.0), stamped=False))
+    made.see(line(1, "work"), line(2, "begin"))
+    whole = made.alerts.watch.sequencer.state()
+    state = msgpack.unpackb(msgpack.packb(made.alerts.state()))
+    names, ((_, _, _, table),) = state["open"]
+    assert whole[0] == names
+    rows = table[0] if rule.window_lines else [opened for _, opened in table]
+    assert [7] * len(rows) == [len(each) for each in rows]
+    again = made.made()
+    assert [] == again.load(state)
+    assert whole == again.watch.sequencer.state()
+    again = made.made()
+    del state["open_beside"]
+    assert [] == again.load(state)
+    assert again.watch.sequencer.open_sequences
+
+
+@pytest.mark.parametrize(
+    "beside", [None, 5, [5], [[[], 5]], [[[], ["x", 99, -1]]], [[[], []], [[], []]]]
+)
+def test_what_is_beside_and_does_not_fit_is_left_out(beside: object) -> None:
+    made = Told(silences=silences(stamped=False))
+    made.see(line(1, "work"))
+    state = msgpack.unpackb(msgpack.packb(made.alerts.state()))
+    again = made.made()
+    assert [] == again.load(state | {"open_beside": beside})
+    assert 1 == again.watch.sequencer.open_sequences
+
+
 def test_sessions_of_one_kind_are_told_once_and_again_after_a_while_with_their_number() -> None:
     made = Told()
     for number in range(5):
