@@ -30,11 +30,11 @@ def apart(state: Any) -> tuple[Any, list[object]]:
         cut = []
         if table and isinstance(table[0], list) and not _is_session(table[0]):
             pieces, *more = table  # a window's: none of them is cut
-            table = [[piece[:_OPEN_FIELDS] for piece in pieces], *more]
+            rows = [[piece[:_OPEN_FIELDS] for piece in pieces], *more]
         else:
             cut = [at for at, (_, opened) in enumerate(table) if opened[_OPEN_FIELDS:] == [True]]
-            table = [[key, opened[:_OPEN_FIELDS]] for key, opened in table]
-        plain.append([name, text, clock, table])
+            rows = [[key, opened[:_OPEN_FIELDS]] for key, opened in table]
+        plain.append([name, text, clock, rows])
         beside.append([reading, cut])
     return [names, plain], beside
 
