@@ -68,6 +68,7 @@ def description(carried: object) -> tuple[str, bool]:
     said = [
         f"{printable(str(each.get('what', '')), 40)}: "
         f"{printable(str(each.get('template', '')), _EVENT_CHARS)}"
+        + (f" before: {printable(str(each['before']), _EVENT_CHARS)}" if "before" in each else "")
         for each in events[:_DESCRIBED]
     ]
     if len(events) > _DESCRIBED:

@@ -181,6 +181,12 @@ def test_whatever_others_say_is_printable_or_passed_over(said: Any) -> None:
     assert len(about) <= 400
 
 
+def test_a_kind_of_another_order_is_described_by_both_events() -> None:
+    """There may be several kinds of one misplaced event."""
+    said = {"what": "out of order", "template": "commit", "before": "write", "weight": 1.0}
+    assert ("out of order: commit before: write", False) == description([said])
+
+
 # ---- by name, by session ----
 
 

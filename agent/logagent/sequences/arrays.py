@@ -56,7 +56,7 @@ def array(
     )
     wanted = np.dtype(dtype)
     if found != wanted.str or not fits:
-        raise ValueError(f"{name}: {found} {tuple(sizes)}, not {wanted.str} {shape}")
+        raise ValueError(f"{name}: {found} {tuple(sizes)!r:.80}, not {wanted.str} {shape}")
     if len(raw) > _MOST_BYTES or math.prod(sizes) * wanted.itemsize != len(raw):
         raise ValueError(f"{name}: {len(raw)} bytes for {tuple(sizes)}")
     values = np.frombuffer(raw, wanted).reshape(sizes)

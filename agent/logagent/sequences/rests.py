@@ -4,8 +4,8 @@ The normal sequences that explain most of it say what the part that was not read
 sequence is completed to each of them and judged anew; what is only missing is then never held
 against it, and what no normal sequence has, or has so often, still is.
 
-Guarantees: a sequence all of which is in some normal one is normal; `COMPLETIONS` judgements at
-most. Source: none, it is ours.
+Guarantees: a sequence all of which is in a normal one is judged as that one is; `COMPLETIONS`
+judgements at most, of sequences at most twice as long as one can be. Source: none, it is ours.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from logagent.sequences.ensemble import Judged
 from logagent.sequences.features import Events, counts
+from logagent.sequences.rules import MAX_EVENTS
 
 __all__ = ["COMPLETIONS", "completions", "judged_in_part"]
 
@@ -38,13 +39,17 @@ def completions(counted: Counts, normal: npt.NDArray[np.uint16]) -> Counts:
 
     Returns:
         How often each event is missing: int64 (at most `COMPLETIONS`, events), the normal sequence
-        that explains most first, of equally good ones the shortest.
+        that explains most first, of equally good ones the shortest. None of those are longer than
+        a sequence can be.
     """
-    here = counted[:, None]
-    over = np.log1p(here.astype(np.float32)) - np.log1p(normal.astype(np.float32))
+    lengths = normal.sum(axis=0, dtype=np.int64)
+    (good,) = np.nonzero(lengths <= MAX_EVENTS)
+    (rows,) = np.nonzero(counted)  # of other events there is no excess
+    here = np.log1p(counted[rows, None].astype(np.float32))
+    over = here - np.log1p(normal[np.ix_(rows, good)].astype(np.float32))
     excess = (np.maximum(over, 0) ** 2).sum(axis=0)
-    nearest = np.lexsort((normal.sum(axis=0, dtype=np.int64), excess))[:COMPLETIONS]
-    lacks: Counts = np.maximum(normal[:, nearest].astype(np.int64) - here, 0).T
+    nearest = good[np.lexsort((lengths[good], excess))[:COMPLETIONS]]
+    lacks: Counts = np.maximum(normal[:, nearest].astype(np.int64) - counted[:, None], 0).T
     return lacks
 
 
@@ -79,10 +84,11 @@ def judged_in_part(
 
 
 def _of_what_is_there(judged: Judged, length: int) -> Judged:
-    """Leave out of what carried a verdict what is missing, and places that were made up."""
-    carried = [
+    """Leave out of what carried a verdict what is missing or made up, and places made up."""
+    there = [
         replace(each, positions=[at for at in each.positions if at < length])
         for each in judged.carried
         if each.kind != "missing"
     ]
+    carried = [each for each in there if each.positions]
     return replace(judged, anomalous=judged.anomalous and bool(carried), carried=carried)

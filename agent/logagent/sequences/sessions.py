@@ -202,11 +202,11 @@ class Sessions:
                     break
                 yield self._end(key, "idle")
         if longest and not now - longest / 8 < self._looked <= now:
-            self._looked = now  # not more often: every session is looked at
             for each in self._open.values():
                 each.began = min(each.began, now)
             for key in [key for key, each in self._open.items() if now - each.began >= longest]:
                 yield self._end(key, "long")
+            self._looked = now  # not more often: every session is looked at; but all that is over
 
     def evict(self) -> Episode:
         """End the session whose last line is oldest."""

@@ -31,7 +31,7 @@ import numpy.typing as npt
 from logagent.blocks import Block
 from logagent.sequences.arrays import array, packed
 from logagent.sequences.episode import Names, Open, kept_events
-from logagent.times import WINDOW_BYTES, TimeParser
+from logagent.times import FIELDS_BYTES, TimeParser
 
 __all__ = ["TICK_SECONDS", "Reading", "Silences"]
 
@@ -92,7 +92,7 @@ class Silences:
         return max(longest / _STEPS, TICK_SECONDS) if len(self.before_seconds) else math.inf
 
     def limits(
-        self, seconds: float | None, lines: int, *, after: bool = False
+        self, seconds: float | None, lines: float, *, after: bool = False
     ) -> tuple[npt.NDArray[Any], float]:
         """Return how long silences are, and how long one is, in the same unit.
 
@@ -158,7 +158,7 @@ class Reading:
         at.lines += span[1] - span[0]
         at.latest = block.first_line + span[1] - 1 if block.first_line else 0
         if span[1] == block.line_count:
-            self._latest, self._stops = block.line(span[1] - 1)[:WINDOW_BYTES], None
+            self._latest, self._stops = block.line(span[1] - 1)[:FIELDS_BYTES], None
         timed = limits is self._silences.before_seconds
         if past > (self._longest_seconds if timed else self._longest_lines):
             return None
@@ -171,15 +171,22 @@ class Reading:
                 return False
             if not timed or now is None or begun is None:
                 return True
-            return _reaches(limits, event, self._exactly(line, now) - begun - TICK_SECONDS)
+            # Of a line without a stamp it is taken to be as early as it can be.
+            return _reaches(limits, event, self._exactly(line, now, now) - begun - TICK_SECONDS)
 
         return may_have_begun
 
-    def _exactly(self, line: bytes, about: float) -> float:
-        """Return a line's time [s], of which it is known about what it is."""
+    def _exactly(self, line: bytes, about: float, otherwise: float) -> float:
+        """Return a line's time [s], of which it is known from when on it is.
+
+        Args:
+            line: it.
+            about: the time of the first of the lines that it was read with [s].
+            otherwise: what to return if it has no stamp that fits [s].
+        """
         stamp = self._parser.parse(line)
         if stamp is None or not about <= stamp.seconds <= about + self._tick:
-            return about
+            return otherwise
         return stamp.seconds
 
     def may_go_on(self, session: Open, most: int, now: float | None) -> bool:
@@ -194,10 +201,11 @@ class Reading:
             now: about when the log stops [s]; None: no line had a stamp.
         """
         at = self._sources.get(session.last_source)
-        if at is None:
-            return False
-        # Of a source whose lines nobody counts it is not known how far back a line is.
-        lines = at.latest - session.last_line if at.latest and session.last_line else 0
+        # Of a source whose lines nobody counts it is not known how far back a line is, of one that
+        # was forgotten that it is far.
+        lines = 0.0 if at is not None else math.inf
+        if at is not None and at.latest and session.last_line:
+            lines = at.latest - session.last_line
         silent = None if now is None else now - session.seconds - self._tick  # at least
         limits, past = self._silences.limits(silent, lines, after=True)
         event = rare = len(limits) - 1
@@ -210,8 +218,9 @@ class Reading:
         if not _reaches(limits, event, past):
             return False
         if self._stops is None:
-            self._stops = self._exactly(self._latest, now)
-        silent = self._stops - self._exactly(session.last_text, session.seconds)
+            self._stops = self._exactly(self._latest, now, now)
+        about = session.seconds  # without a stamp it may have spoken as late as this allows
+        silent = self._stops - self._exactly(session.last_text, about, about + self._tick)
         return _reaches(limits, event, silent - TICK_SECONDS)
 
     def state(self, names: Names) -> list[object]:

@@ -5,8 +5,8 @@ they are remembered (FlexLog §3.2: the cache's key is the sequence itself). Whe
 events and leaves their order aside, sequences of equal events share a verdict if that is "normal";
 of an anomalous one it is also said where its events are. Where it looks at order besides
 (`OrderJudge`), what it says of counts is shared so, and only the order is looked at for each order
-there is. The order of what begins or ends anywhere (a window, a session that was cut short) is not
-looked at. Memory: the sequencer's, and two caches of fixed capacity.
+there is. The order of what begins or ends anywhere (a window, a session that was cut short or too
+long to be kept whole) is not looked at. Memory: the sequencer's, and two caches of fixed capacity.
 """
 
 from __future__ import annotations
@@ -219,5 +219,9 @@ class Watch:
 
 
 def _whole(episode: Episode) -> bool:
-    """Tell whether an order means something: of a session that was not cut short."""
-    return bool(episode.session) and episode.ended in ("end", "idle")
+    """Tell whether an order means something: of a session all of which is there.
+
+    Of one that was too long the middle is missing: what is first in its end was perhaps not first.
+    """
+    ended = episode.ended in ("end", "idle")
+    return bool(episode.session) and ended and episode.count == len(episode.events)

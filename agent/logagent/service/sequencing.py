@@ -43,6 +43,7 @@ from logagent.sequences.taught import Taught
 from logagent.sequences.watch import Finding, Watch
 from logagent.service.own_lines import OWN_NAME, OwnLines
 from logagent.service.sequence_counters import grown
+from logagent.service.sequence_state import apart, together
 from logagent.sinks import Alert
 from logagent.times import TimeParser
 
@@ -110,14 +111,14 @@ def make_sequences(
     model = SequenceModel.of(bundle)
     ensemble = with_backend(model.ensemble, bundle, config.model.backend)
     model = replace(model, ensemble=ensemble)
-    trained = model.rule
-    if trained.key is not None and not (trained.timeout_seconds or trained.longest_seconds):
-        trained = replace(trained, timeout_seconds=IDLE_SECONDS)
+    trained = ends = model.rule
+    if not (trained.timeout_seconds or trained.longest_seconds):
+        ends = replace(trained, timeout_seconds=IDLE_SECONDS)
     try:
         rules = [
-            configured(table, number, trained)
+            configured(table, number, ends if trained.key or "key" in table else trained)
             for number, table in enumerate(config.sequences.rules, 1)
-        ] or [trained]
+        ] or [ends if trained.key else trained]
     except ValueError as error:
         raise BundleError(f"sequences.rules: {error}") from None
 
@@ -355,9 +356,11 @@ class SequenceAlerts:
 
     def state(self) -> Any:
         """Return what `load` takes: msgpack types, bounded."""
+        open_, beside = apart(self.watch.sequencer.state())
         return {
             "model": self._identity,
-            "open": self.watch.sequencer.state(),
+            "open": open_,
+            "open_beside": beside,
             "kinds": [
                 [name, kind.count, kind.told_count, kind.told_at, _saved(kind.latest)]
                 for name, kind in self._kinds.items()
@@ -407,7 +410,9 @@ class SequenceAlerts:
             if open_ == _NOTHING_OPEN:
                 return []
             return ["open sequences were let go: they were of another model"]
-        lost = dict.fromkeys(self.watch.sequencer.load(open_))  # a rule once, not each of its logs
+        beside = saved.get("open_beside") if isinstance(saved, dict) else None
+        # A rule once, not each of its logs.
+        lost = dict.fromkeys(self.watch.sequencer.load(together(open_, beside)))
         return [f"open sequences of {printable(name, 80)} were let go" for name in lost]
 
     def _describe(self, saved: object) -> None:

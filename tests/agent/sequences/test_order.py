@@ -25,7 +25,7 @@ from logagent.sequences.rules import Rule
 from logagent.sequences.watch import Finding, Watch
 from logagent.times import TimeParser
 
-from .fakes import block, line, lines_of, part, sequencer
+from .fakes import JOB, block, line, lines_of, part, sequencer
 
 BEGIN, WORK, END, NEVER = range(4)
 FIRST, LAST, ALL = range(3)
@@ -219,6 +219,19 @@ def test_what_begins_or_ends_anywhere_has_no_order() -> None:
     assert (1, 1) == (windows.judged, crowded.counts()["evicted"])
     alone = Watch(sequencer(), model)
     assert 1 == len([*alone.see("a.log", b"finger-8", block(*lines)), *alone.close()])
+
+
+def test_a_session_whose_middle_is_not_kept_has_no_order() -> None:
+    """Its first end stands in the middle; of what is kept an end is before a begin."""
+    model = ensemble(order((BEGIN, END, FIRST)))
+    job = ["work"] * 4 + ["begin", "end"] * 5 + ["begin", "work", "end"]
+    for most, found in ((8, 0), (64, 0)):
+        made = Watch(sequencer(Rule(key=JOB, max_events=most)), model)
+        lines = lines_of([job])
+        assert found == len([*made.see("a.log", b"finger-8", block(*lines)), *made.close()])
+        assert (most == 8) == made.counts()["truncated"]
+    kept = np.array([WORK] * 4 + [END, BEGIN, WORK, END], np.int32)
+    assert model.judge(kept).anomalous
 
 
 @given(st.lists(st.lists(st.sampled_from(["begin", "work", "end"]), max_size=5), max_size=12))

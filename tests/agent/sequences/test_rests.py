@@ -79,6 +79,23 @@ def test_a_verdict_that_only_what_is_missing_carries_is_none() -> None:
     assert not judged_in_part(np.array([0], np.int32), NORMAL, lambda _events: always).anomalous
 
 
+def test_a_damaged_part_makes_no_endless_completions() -> None:
+    """No sequence is so long: with 30,000 such events a completion would take 15 GB."""
+    normal = np.concatenate([np.full((3, 1), 65_535, np.uint16), NORMAL], axis=1)
+    assert [[0, 0, 1], [0, 1, 1]] == completions(np.array([1, 0, 0]), normal)[:2].tolist()
+
+
+def test_a_verdict_that_only_what_was_made_up_carries_is_none() -> None:
+    """Neighbours of a completion may have less of what it was completed with."""
+
+    def judge(events: np.ndarray) -> Judged:
+        carried = [Carried("repeated", 1, 0.9, np.flatnonzero(events == 1).tolist())]
+        return Judged(0.9, True, {}, carried)
+
+    assert not judged_in_part(np.array([0], np.int32), NORMAL, judge).anomalous
+    assert judged_in_part(np.array([0, 1], np.int32), NORMAL, judge).anomalous
+
+
 def test_the_mildest_verdict_counts() -> None:
     scores = iter([0.9, 0.6, 0.8, 0.7])
     found = judged_in_part(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from logagent.blocks import Block
 from logagent.sequences.rules import MAX_KEY_BYTES, Rule, session_key
-from logagent.sequences.sequencer import EVENTS_EACH
+from logagent.sequences.sequencer import AT_ONCE, EVENTS_EACH
 
 from .fakes import JOB, NAMES, line, seen, sequencer, sessions
 
@@ -111,6 +111,13 @@ def test_a_session_that_never_pauses_ends_by_its_age() -> None:
     made = sequencer(Rule(key=JOB, timeout_seconds=60.0, longest_seconds=300.0))
     ended = [each for t in range(0, 1000, 30) for each in seen(made, line(1, "work", t))]
     assert ["long"] * 3 == [each.ended for each in ended]
+
+
+def test_what_is_too_old_ends_soon_though_not_at_once() -> None:
+    made = sequencer(Rule(key=JOB, longest_seconds=800.0))
+    seen(made, *(line(number, "begin", 0) for number in range(1500)))
+    soon = seen(made, line(0, "work", 900), line(1499, "work", 901))
+    assert (AT_ONCE, 1500 - AT_ONCE) == (len(soon), len([*made.tick(), *made.tick()]))
 
 
 def test_a_flood_in_one_block_overdraws_the_room_by_little() -> None:

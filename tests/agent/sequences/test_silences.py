@@ -79,6 +79,29 @@ def test_times_are_taken_to_be_as_exact_as_they_are_read() -> None:
     ]
 
 
+def test_a_line_without_a_stamp_is_taken_to_be_as_late_as_it_may_be() -> None:
+    """Else a session would be taken for silent for as long as times are not looked at."""
+    ours = made(stamped=False)
+    seen(ours, line("x", "nothing", 0), line("x", "nothing", 200), line(1, "begin"))
+    go_on(ours, 800)
+    assert {"j1": "unfinished"} == flags(list(ours.close()))
+
+
+def test_where_a_log_of_fields_stops_is_read_behind_its_message() -> None:
+    """Else it would stop where the lines begin whose times are not looked at."""
+
+    def fields(session: int, what: str, second: int) -> bytes:
+        stamp, _, text = line(session, what, second).partition(b" ")
+        return b'{"message": "%s", "x": "%s", "time": "%s"}' % (text, b"." * 50, stamp)
+
+    begin, work = (fields(1, what, 0) for what in ("begin", "work"))
+    ours = Sequencer(
+        reader(begin, work, b"end"), [Rule(key=JOB)], wall=lambda: 0.0, silences=silences()
+    )
+    seen(ours, fields(1, "begin", 0), fields(2, "work", 450), fields(2, "work", 670))
+    assert {"j1": "", "j2": "cutunfinished"} == flags(list(ours.close()))
+
+
 def test_what_no_normal_session_says_leaves_the_question_to_the_event_before() -> None:
     """Else a session that stops for a reason that it tells would be let go for an hour."""
     ours = made()
@@ -182,6 +205,16 @@ def test_so_many_logs_of_one_rule_are_remembered_and_no_more() -> None:
     (log,) = ours._logs.values()
     assert log.reading is not None
     assert 256 == len(log.reading._sources)
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+def test_where_a_log_that_was_forgotten_stops_its_stamps_still_say(stamped: bool) -> None:
+    ours = made(Rule(key=JOB, across=True), stamped=stamped)
+    for number in range(300):
+        said = line(number, "begin", number if stamped else None)
+        seen(ours, said, source=f"{number}.log")
+    found = flags(list(ours.close()))
+    assert ("unfinished" if stamped else "", "unfinished") == (found["j0"], found["j299"])
 
 
 @given(

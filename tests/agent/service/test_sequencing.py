@@ -127,6 +127,40 @@ def test_a_restart_is_no_beginning_and_another_model_is_one() -> None:
         assert cut == again.counts()["cut"]
 
 
+@pytest.mark.parametrize("rule", [Rule(key=JOB, timeout_seconds=60.0), Rule(window_lines=9)])
+def test_an_agent_from_before_reads_what_is_open_and_what_it_does_not_know_is_beside(
+    rule: Rule,
+) -> None:
+    """It takes rows with other fields for no state, and lets go of what waits to be told, too."""
+    made = Told(rule, silences((0.0, 1200.0, 1200.0), (1200.0, 1200.0, 0.0), stamped=False))
+    made.see(line(1, "work"), line(2, "begin"))
+    whole = made.alerts.watch.sequencer.state()
+    state = msgpack.unpackb(msgpack.packb(made.alerts.state()))
+    names, ((_, _, _, table),) = state["open"]
+    assert whole[0] == names
+    rows = table[0] if rule.window_lines else [opened for _, opened in table]
+    assert [7] * len(rows) == [len(each) for each in rows]
+    again = made.made()
+    assert [] == again.load(state)
+    assert whole == again.watch.sequencer.state()
+    again = made.made()
+    del state["open_beside"]
+    assert [] == again.load(state)
+    assert again.watch.sequencer.open_sequences
+
+
+@pytest.mark.parametrize(
+    "beside", [None, 5, [5], [[[], 5]], [[[], ["x", 99, -1]]], [[[], []], [[], []]]]
+)
+def test_what_is_beside_and_does_not_fit_is_left_out(beside: object) -> None:
+    made = Told(silences=silences(stamped=False))
+    made.see(line(1, "work"))
+    state = msgpack.unpackb(msgpack.packb(made.alerts.state()))
+    again = made.made()
+    assert [] == again.load(state | {"open_beside": beside})
+    assert 1 == again.watch.sequencer.open_sequences
+
+
 def test_sessions_of_one_kind_are_told_once_and_again_after_a_while_with_their_number() -> None:
     made = Told()
     for number in range(5):
@@ -301,6 +335,14 @@ def test_a_session_of_a_followed_log_ends_though_training_knew_no_time_out(
     alerts = make_sequences(made, Bundle.load(bundle(tmp_path / "b")), "box", print, None)
     assert 86400.0 == IDLE_SECONDS
     assert [IDLE_SECONDS] == [each.timeout_seconds for each in alerts.watch.sequencer._rules]
+
+
+def test_a_session_ends_though_training_was_on_windows(tmp_path: Path) -> None:
+    tables = ({"key": JOB.pattern.pattern.decode(), "sources": ["a*"]}, {"window_lines": 5})
+    made = Config(sequences=Sequences(enabled=True, rules=tables))
+    loaded = Bundle.load(bundle(tmp_path / "b", Rule(window_lines=10)))
+    rules = make_sequences(made, loaded, "box", print, None).rules
+    assert [IDLE_SECONDS, 0.0] == [each.timeout_seconds for each in rules]
 
 
 def test_a_bundle_that_cannot_is_told() -> None:
