@@ -20,7 +20,7 @@ from logagent.config import Config, load
 from logagent.errors import EXIT_INPUT_PROBLEM, EXIT_OK, BundleError
 from logagent.model_store import in_force
 from logagent.overrides import FILE_NAME, Overrides
-from logagent.paths import SourceProblem
+from logagent.paths import SourceProblem, followed_name
 from logagent.policy.adaptation import lowest_score
 from logagent.policy.budget import DAY_SECONDS
 from logagent.policy.telling import Teller
@@ -155,7 +155,7 @@ def _read(
             name, step.fingerprint, step.block, step.grouped, step.joined, fallback=changed[name]
         )
         if sequences is not None:
-            log = logs.get(name, name)
+            log = followed_name(logs.get(name, name))
             sequences.add(log, step.fingerprint, step.block, changed[name])
         progress.update(step, scan.totals, 0)
     progress.wipe()
@@ -257,15 +257,37 @@ def _of_sequences(sequences: ReplaySequences) -> Iterator[str]:
     yield (
         f"Of these, {of_them} of sequences: {counts['judged']:,} judged, "
         f"{counts['anomalous']:,} anomalous, {counts['kinds']:,} kinds."
-        + (f" {counts['kinds_held_back']:,} kinds wait." if counts["kinds_held_back"] else "")
     )
-    for key, said in (
-        ("not_over", "anomalous sequences were not over when the logs were, by their time-out"),
-        ("evicted", "sequences ended early for want of room (max_sessions)"),
-        ("left_out", "anomalous sequences were too many and are left out"),
+    if not counts["lines"]:
+        yield "No line is of a source that [[sequences.rules]] are for."
+    elif counts["no_key"] == counts["lines"]:
+        yield "No line has what the lines of a session have in common (--session-key)."
+    for key, noun, one, more in (
+        ("kinds_held_back", "kind", "has more to tell", "have more to tell"),
+        (
+            "taught",
+            "anomalous sequence",
+            "is called normal by entries",
+            "are called normal by entries",
+        ),
+        (
+            "not_over",
+            "anomalous sequence",
+            "was not over when the logs were, by its time-out",
+            "were not over when the logs were, by their time-out",
+        ),
+        ("evicted", "sequence", "ended early for want of room (max_sessions)", ""),
+        (
+            "left_out",
+            "anomalous sequence",
+            "was too many and is left out",
+            "were too many and are left out",
+        ),
     ):
-        if counts[key]:
-            yield f"{counts[key]:,} {said}."
+        if (count := counts[key]) == 1:
+            yield f"1 {noun} {one}."
+        elif count:
+            yield f"{count:,} {noun}s {more or one}."
 
 
 def _quoted(line: bytes) -> str:
