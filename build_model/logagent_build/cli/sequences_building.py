@@ -97,6 +97,16 @@ def sequences(
         Path | None,
         typer.Option(help="Votes on sessions (`sessions`, then `vote`), where labels are missing."),
     ] = None,
+    rare: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0001,
+            max=0.1,
+            metavar="SHARE",
+            help="No labels: sessions are anomalous if fewer than this share have their events. "
+            "0.01 is a start.",
+        ),
+    ] = None,
     base: Annotated[
         Path, typer.Option(help="Bundle whose other parts are taken over.")
     ] = DEFAULT_BUNDLE,
@@ -128,7 +138,8 @@ def sequences(
 ) -> None:
     """Train on labelled sessions or windows of lines: a bundle for `logagent scan --sequences`.
 
-    Labels are those of people (--labels), of a language model (--votes), or both. See
+    Labels are those of people (--labels), of a language model (--votes), or both; or none, and
+    what is rare is anomalous (--rare). See
     docs/sequences-agent.md.
     """
     need(("sklearn", "onnx", "onnxruntime") if onnx else ("sklearn",))
@@ -149,6 +160,7 @@ def sequences(
             base,
             out,
             votes=votes,
+            rare=rare,
             incidents=incidents,
             onnx=onnx,
             seed=seed,

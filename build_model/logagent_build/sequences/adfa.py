@@ -5,8 +5,8 @@ four fifths of the normal traces and five kinds of attacks are for training; the
 traces and all of the sixth kind are the test (Table 2: 1,041 normal traces and 75 to 176 attacks).
 
 Guarantees: nothing is written to disk; every member read is bounded. The names of system calls are
-those of the list in the archive, which is what the paper looks descriptions up in; the traces are
-of a 32-bit x86 system, whose numbers mean other calls, so names tell nothing about the attack.
+those of 32-bit x86, which the traces are of. The list in the archive, which the paper looks
+descriptions up in, is that of another architecture and is not read.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from logagent_build.sequences.data import Events, Sequences
+from logagent_build.sequences.llm.retrieval import i386_names
 
 __all__ = ["ATTACKS", "Configuration", "configurations", "read"]
 
@@ -38,7 +39,6 @@ MOST_MEMBERS = 20_000  # the archive has 6,016
 HIGHEST_CALL = 4096  # numbers are below 400; what is above is no system call
 
 _TRACE = re.compile(r"(Attack|Training|Validation)_Data_Master/(?:(\w+)_\d+/)?[^/]+\.txt$")
-_NUMBER = re.compile(r"^#define __NR\w*?_(\w+)\s+(\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +62,12 @@ def read(path: Path) -> Sequences:
     folders = {folder: name for name, folder in ATTACKS.items()}
     traces: list[Events] = []
     kinds: list[str] = []
-    listed = ""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             if len(members) > MOST_MEMBERS:
                 raise ValueError(f"{path}: more than {MOST_MEMBERS:,} files, not ADFA-LD")
             for member in sorted(members, key=lambda each: each.filename):
-                if member.filename.endswith("Syscall+List.txt"):
-                    listed = _text(archive, member)
-                    continue
                 match = _TRACE.search(member.filename)
                 if not match:
                     continue
@@ -89,9 +85,7 @@ def read(path: Path) -> Sequences:
     if not traces:
         raise ValueError(f"{path}: no traces, not ADFA-LD")
     called = np.unique(np.concatenate(traces))
-    names: dict[int, str] = {}
-    for name, number in _NUMBER.findall(listed):
-        names.setdefault(int(number), name)
+    names = i386_names()
     numbered = [np.searchsorted(called, trace).astype(np.int32) for trace in traces]
     return Sequences(
         "ADFA-LD",

@@ -137,7 +137,8 @@ def _methods(task: Task, plan: Plan, limited: bool = False) -> Iterator[tuple[st
     def asked() -> tuple[Callable[[Sequences], Votes], Sequences]:
         which = choosing.asked(full, plan.labels, seed)
         chosen = full.only(which)
-        kept["asked"] = train(chosen, settings, seed, choosing.rest(full, which)), chosen
+        left, hidden = choosing.rest(full, which), choosing.hidden(full, which)
+        kept["asked"] = train(chosen, settings, seed, left, hidden=hidden), chosen
         return kept["asked"][0].predict, chosen
 
     def drawn() -> tuple[Callable[[Sequences], Votes], Sequences]:

@@ -23,6 +23,7 @@ from logagent_build.sequences import order_part
 from logagent_build.sequences.data import Sequences
 from logagent_build.sequences.line_labels import Incidents, LineLabels, WindowLabels
 from logagent_build.sequences.lines import labelled, read_labels, read_sessions
+from logagent_build.sequences.rare import labels_by_rarity
 from logagent_build.sequences.silences import silences
 
 if TYPE_CHECKING:
@@ -96,7 +97,11 @@ def _length(text: str, option: str, *, whole: bool) -> tuple[float, int]:
 
 
 def _labels(
-    rule: Rule, labels: Path | None, incidents: Path | None, votes: Path | None
+    rule: Rule,
+    labels: Path | None,
+    incidents: Path | None,
+    votes: Path | None,
+    rare: float | None,
 ) -> dict[bytes, bool] | WindowLabels:
     """Read the labels that were given.
 
@@ -107,13 +112,16 @@ def _labels(
     if rule.key is not None:
         if incidents is not None:
             raise ValueError("--incidents are for windows; sessions need --labels")
-        if labels is None and votes is None:
+        if votes is not None and rare is not None:
+            raise ValueError("give --votes or --rare")
+        if labels is None and votes is None and rare is None:
             raise ValueError(
-                "sessions need --labels (a session, a tab, 0 or 1, one to a line), --votes or both"
+                "sessions need --labels (a session, a tab, 0 or 1, one to a line), --votes, or "
+                "--rare 0.01: what fewer sessions than that are like is anomalous then"
             )
         return read_labels(labels) if labels is not None else {}
-    if votes is not None:
-        raise ValueError("--votes are on sessions; windows need --labels or --incidents")
+    if votes is not None or rare is not None:
+        raise ValueError("--votes and --rare are for sessions; windows need --labels, --incidents")
     if (labels is None) == (incidents is None):
         raise ValueError("windows need one of --labels (of lines) and --incidents (times)")
     if labels is not None:
@@ -129,6 +137,7 @@ def build(
     out: Path,
     *,
     votes: Path | None = None,
+    rare: float | None = None,
     incidents: Path | None = None,
     onnx: bool = False,
     seed: int = 0,
@@ -146,6 +155,8 @@ def build(
         out: where the new bundle goes.
         votes: file with a language model's votes on sessions, for those without a label; they may
             be chosen ones (`vote --most`), so where the model cuts is told by all sessions.
+        rare: share of sessions below which what they are like is anomalous (`rare`), for those
+            without a label.
         incidents: file with the times in which windows are anomalous.
         onnx: whether the bundle gets the ensemble as an ONNX graph too.
         seed: of everything random.
@@ -164,12 +175,14 @@ def build(
     order_part.check(order)
     bundle = Bundle.load(base)
     try:
-        read = _labels(rule, labels, incidents, votes)
+        read = _labels(rule, labels, incidents, votes, rare)
     except OSError as error:
         raise OSError(f"{error.filename}: cannot be read: {error.strerror}") from None
     _check_output(out, [labels, incidents, votes, base, *map(Path, logs)])
     known = read if isinstance(read, dict) else None
     sessions = read_sessions(logs, rule, None if isinstance(read, dict) else read)
+    if rare is not None:
+        known = labels_by_rarity(sessions, rare, known or {})
     voted: Voted | None = None
     if votes is None:
         gathered = labelled(sessions, known)
@@ -210,6 +223,7 @@ def build(
         "distinct": len(once),
         "false_alarms": false_alarms,
         "seed": seed,
+        "rare": rare,
         "voters": [trained.forest.name, *(each.name for each in trained.others)],
         **ordered,
         **counts,

@@ -74,7 +74,7 @@ def _tables(
     request: Request, rows: list[Row], sets: list[dict[str, Any]], agent: dict[str, Any]
 ) -> list[tables.Table]:
     if request.curve:
-        return [tables.curves(rows), _sizes(sets)]
+        return [tables.curves(rows), tables.curves_significance(rows), _sizes(sets)]
     return [
         tables.effectiveness(rows, "F1 on tests de-duplicated against training, percent"),
         tables.significance(rows),

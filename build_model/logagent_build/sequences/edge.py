@@ -28,7 +28,8 @@ def measured(full: Sequences, test: Sequences, labels: int, settings: Settings) 
         those judged normal; of a normal one stretched to `EVENTS` events).
     """
     which = choosing.asked(full, labels, 0)
-    trained = train(full.only(which), settings, 0, choosing.rest(full, which))
+    left, hidden = choosing.rest(full, which), choosing.hidden(full, which)
+    trained = train(full.only(which), settings, 0, left, hidden=hidden)
     packed = msgpack.packb(export.part(trained))
     ensemble = Ensemble.read(msgpack.unpackb(packed))
     voters = (*trained.others, trained.forest)

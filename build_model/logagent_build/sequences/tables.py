@@ -15,6 +15,7 @@ from logagent_build.sequences.measures import SIGNIFICANT, above, paired
 __all__ = [
     "Table",
     "curves",
+    "curves_significance",
     "effectiveness",
     "markdown",
     "on_the_edge",
@@ -124,6 +125,27 @@ def curves(rows: Sequence[Row]) -> Table:
         for method in methods
     ]
     return Table("F1 over labels", ("method", *(f"{size:,}" for size in sizes)), lines)
+
+
+def curves_significance(rows: Sequence[Row]) -> Table:
+    """Ours against each other method at each number of labels: F1 and p of Mann-Whitney's U."""
+    sizes = sorted({row.labels for row in rows})
+    lines = []
+    for method in dict.fromkeys(row.method for row in rows if row.method != OURS):
+        cells = []
+        for size in sizes:
+            mine, theirs = (
+                [row.f1 for row in rows if row.method == name and row.labels == size]
+                for name in (OURS, method)
+            )
+            if not mine or not theirs:
+                cells.append("–")
+                continue
+            ahead = 100 * (np.mean(mine) - np.mean(theirs))
+            cells.append(f"{ahead:+.1f} ({above(mine, theirs):.2g})")
+        lines.append((method, *cells))
+    title = f"{OURS} against each, as many labels: F1 (p of Mann-Whitney)"
+    return Table(title, ("method", *(f"{size:,}" for size in sizes)), lines)
 
 
 def markdown(table: Table) -> str:

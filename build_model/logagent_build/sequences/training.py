@@ -84,7 +84,9 @@ def train(
     settings: Settings = Settings(),  # frozen
     seed: int = 0,
     unlabelled: Sequences | None = None,
+    *,
     blocks: npt.NDArray[np.int64] | None = None,
+    hidden: int = 0,
 ) -> Trained:
     """Train the voters.
 
@@ -97,6 +99,8 @@ def train(
             there. Chosen ones are the doubtful ones, and would put the cut too high.
         blocks: int64 (n,): sequences of one block have something in common, and are never on both
             sides where the cut is set; then `data` must be distinct. None: each is its own.
+        hidden: how many of the distinct unlabelled ones are anomalous, by estimate
+            (`choosing.hidden`): as many, the highest scores first, are not counted as normal.
 
     Raises:
         ValueError: all sequences are normal, or all are anomalous.
@@ -106,7 +110,7 @@ def train(
     others: tuple[Voter, ...] = ()
     if settings.with_paper:
         others = _others(data, forest, settings, seed)
-    forest.cut = _cut(once, forest, settings, seed, unlabelled, blocks)
+    forest.cut = _cut(once, forest, settings, seed, unlabelled, blocks, hidden)
     normal = np.flatnonzero(~once.anomalous)
     most = min(PATTERNS, PATTERN_COUNTS // len(data.vocabulary))
     kept = np.random.default_rng([seed, 3]).permutation(normal)[:most]
@@ -157,6 +161,7 @@ def _cut(
     seed: int,
     unlabelled: Sequences | None,
     blocks: npt.NDArray[np.int64] | None,
+    hidden: int,
 ) -> float:
     table = forest.table(once)
     numbers = np.arange(len(once)) if blocks is None else np.unique(blocks, return_inverse=True)[1]
@@ -174,7 +179,8 @@ def _cut(
     normal = scores[~once.anomalous]
     if unlabelled is not None and len(unlabelled):
         others = forest.score(unlabelled.only(distinct(unlabelled)))
-        normal = np.concatenate([normal, others])
+        likely = np.sort(others)[: max(0, len(others) - hidden)]
+        normal = np.concatenate([normal, likely])
     normal = normal[normal <= settings.clearly]
     bar = float(np.quantile(normal, 1 - settings.false_alarms)) if len(normal) else 0.0
     bar = max(bar, settings.least_cut)

@@ -56,6 +56,21 @@ def test_all_are_trained_on_as_many_labels_in_the_curve(monkeypatch: pytest.Monk
     assert tables.curves(rows).header == ("method", "20", "30")
 
 
+def test_each_number_of_labels_has_its_own_comparison() -> None:
+    def some(method: str, labels: int, f1: float) -> list[bench.Row]:
+        return [row(method, f1 + at / 100, at, labels) for at in range(8)]
+
+    rows = [*some(bench.OURS, 50, 0.4), *some("LightAD", 50, 0.4)]
+    rows += [*some(bench.OURS, 500, 0.8), *some("LightAD", 500, 0.5)]
+    table = tables.curves_significance([*rows, *some("CNN", 500, 0.9)])
+
+    assert table.header == ("method", "50", "500")
+    first, second = table.rows
+    assert first[:2] == ("LightAD", "+0.0 (1)")
+    assert first[2].startswith("+30.0 (0.0")
+    assert second[:2] == ("CNN", "–")
+
+
 def test_the_best_method_comes_first_and_ours_is_compared() -> None:
     rows = [row(bench.OURS, 0.9 + at / 100, at) for at in range(8)]
     rows += [row("LightAD", 0.5 + at / 100, at) for at in range(8)]

@@ -121,3 +121,60 @@ def test_every_option_is_on_the_page() -> None:
     options = [o for p in command.params for o in p.opts if o.startswith("--")]
     rows = [row for row in page.read_text("utf-8").splitlines() if row.startswith("|")]
     assert [] == [o for o in options if not any(f"`{o}`" in r or f"`{o} " in r for r in rows)]
+
+
+def rare(folder: Path, log: str, *more: str):  # type: ignore[no-untyped-def]
+    given = ["sequences", str(folder / log), "--session-key", KEY, *more]
+    return CliRunner().invoke(cli.app, [*given, "-o", str(folder / "rare.bundle")])
+
+
+def test_without_labels_what_is_rare_is_learnt_as_anomalous(tmp_path: Path) -> None:
+    whole = {number: ("begin", *("work",) * (number % 5), "end") for number in range(400)}
+    broken = {400 + number: ("begin", *("work",) * number, "gave up") for number in range(1, 4)}
+    write(tmp_path / "train.log", whole | broken)
+    done = rare(tmp_path, "train.log", "--rare", "0.01")
+    assert 0 == done.exit_code, done.output
+    assert "403 labelled sequences, 3 anomalous" in done.output
+    test = {
+        1: ("begin", "work", "end"),
+        2: ("begin", *("work",) * 4, "gave up"),
+        3: ("begin", "end"),
+    }
+    write(tmp_path / "test.log", test)
+    given = ["scan", str(tmp_path / "test.log"), "--sequences", "--format", "jsonl"]
+    scanned = CliRunner().invoke(agent_cli.app, [*given, "--bundle", str(tmp_path / "rare.bundle")])
+    records = [json.loads(line) for line in scanned.stdout.splitlines()]
+    assert ["j2"] == [each["session"] for each in records if each.get("kind") == "sequence"]
+    model = SequenceModel.of(Bundle.load(tmp_path / "rare.bundle"))
+    assert 0.01 == model.record["rare"]
+
+    labels = tmp_path / "labels.tsv"
+    labels.write_text("".join(f"j{400 + number}\t0\n" for number in range(1, 4)))
+    refused = rare(tmp_path, "train.log", "--rare", "0.01", "--labels", str(labels))
+    assert 4 == refused.exit_code
+    assert "all sessions have one label, normal" in refused.output
+
+
+def test_where_every_session_is_unlike_the_others_rarity_is_refused(tmp_path: Path) -> None:
+    words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
+    jobs = {
+        number: tuple(word for at, word in enumerate(words) if number >> at & 1) or ("none",)
+        for number in range(300)
+    }
+    write(tmp_path / "train.log", jobs)
+    done = rare(tmp_path, "train.log", "--rare", "0.01")
+    assert 4 == done.exit_code
+    assert "too different from each other" in done.output
+    assert not (tmp_path / "rare.bundle").exists()
+
+
+def test_rarity_is_of_sessions_and_instead_of_votes(made: Path, tmp_path: Path) -> None:
+    log = str(made / "train.log")
+    for given, said in (
+        (("--window", "5", "--rare", "0.01"), "for sessions"),
+        (("--session-key", KEY, "--rare", "0.01", "--votes", "v"), "--votes or --rare"),
+        (("--session-key", KEY), "--rare 0.01"),
+    ):
+        done = CliRunner().invoke(cli.app, ["sequences", log, *given, "-o", str(tmp_path / "x")])
+        assert 4 == done.exit_code
+        assert said in " ".join(done.output.split())

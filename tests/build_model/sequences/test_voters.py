@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("sklearn", reason="voters need the [build] extra")
 
 from logagent_build.sequences import choosing
-from logagent_build.sequences.choosing import asked, distinct, drawn, rest
+from logagent_build.sequences.choosing import asked, distinct, drawn, hidden, rest
 from logagent_build.sequences.training import Settings, train
 from logagent_build.sequences.voters import Forest, Neighbours, Network, Tree, Voter, majority
 
@@ -61,7 +61,7 @@ def test_a_tie_is_normal() -> None:
 def test_what_is_asked_is_distinct_and_rich_in_anomalies() -> None:
     data = sequences(200, 20)
     twice = data.only([*range(len(data)), *range(len(data))])
-    which = asked(twice, 50, seed=0)
+    which = asked(twice, 50, seed=0, common=1)
 
     assert len(which) == 50 == len(distinct(twice.only(which)))
     assert twice.only(which).anomalous.sum() > 3 * data.only(drawn(220, 50, 0)).anomalous.sum()
@@ -108,7 +108,8 @@ def test_the_forest_is_cut_where_few_normal_sequences_lie_above() -> None:
     assert cut(0.3, 0.6) == pytest.approx(0.65)
 
 
-def test_unlabelled_sequences_lower_the_cut_of_chosen_ones() -> None:
+def test_unlabelled_sequences_lower_the_cut_of_chosen_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "FEW", 0)  # ask for anomalies from the start
     data = sequences(100, 30)
     data.anomalous[::9] ^= True
     settings = Settings(2, 10, 0.1, 0.0, with_paper=False)
@@ -116,6 +117,45 @@ def test_unlabelled_sequences_lower_the_cut_of_chosen_ones() -> None:
     easy = data.only(np.flatnonzero(~data.anomalous))
 
     assert train(hard, settings, 0, easy).forest.cut <= train(hard, settings, 0).forest.cut
+
+
+def test_few_are_drawn_where_anomalies_are_common_and_asked_for_where_they_are_rare() -> None:
+    def share(anomalies: int, most: int, common: float = choosing.COMMON) -> float:
+        data = sequences(300, anomalies)
+        return float(data.anomalous[asked(data, most, 0, common=common)].mean())
+
+    assert 0.15 < share(150, 60) < 0.5
+    assert share(150, 60, common=1) > 0.6
+    assert share(15, 60) > 0.08  # drawn: 0.05
+
+
+def test_hidden_anomalies_are_those_a_fair_sample_promises() -> None:
+    data = sequences(150, 50)
+    which = asked(data, 60, 0)
+    left = int(data.anomalous.sum() - data.anomalous[which].sum())
+
+    assert abs(hidden(data, which) - left) < 25
+    assert hidden(sequences(20, 0), np.arange(20)) == 0
+
+
+def test_of_many_labels_nothing_counts_as_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = sequences(150, 50)
+    which = asked(data, 40, 0)
+
+    assert hidden(data, which) > 0
+    monkeypatch.setattr(choosing, "FEW", 39)
+    assert hidden(data, which) == 0
+
+
+def test_hidden_anomalies_do_not_raise_the_cut() -> None:
+    data = sequences(60, 40)
+    settings = Settings(2, 10, 0.05, 0.3, with_paper=False)
+    order = np.random.default_rng(0).permutation(len(data))
+    some, rest_of = data.only(order[:50]), data.only(order[50:])
+    many = int(rest_of.anomalous.sum())
+
+    assert train(some, settings, 0, rest_of).forest.cut > 0.5
+    assert train(some, settings, 0, rest_of, hidden=many).forest.cut < 0.5
 
 
 def test_a_trained_ensemble_votes() -> None:

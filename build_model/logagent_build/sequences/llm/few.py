@@ -3,7 +3,7 @@
 Nearly all distinct sequences of a system are normal, so votes on some drawn at random are mostly
 votes on normal ones. `choosing.asked` draws a few, trains a forest on what was said of them, asks
 about those it finds most anomalous, and so on; here it is a language model that says. Of one that
-errs, wrong votes draw the next questions to their like, and drawing is better.
+errs, wrong votes draw the next questions to their like.
 
 Guarantees: the same sequences, seed and replies give the same choice, so that a run stopped
 anywhere goes on with a store in front. A round is one exchange of batch files: one, or eight.
@@ -54,7 +54,7 @@ def votes_in_rounds(data: Sequences, most: int, seed: int, ask: Ask) -> list[Vot
         votes.extend(said)
         return np.array([bool(vote.anomalous) for vote in said], dtype=np.bool_)
 
-    choosing.asked(folded(distinct), most, seed, label)
+    choosing.asked(folded(distinct), most, seed, label, common=1)
     return votes
 
 
