@@ -198,6 +198,7 @@ def test_a_kind_that_only_a_scan_has_told_is_named(shell: Shell) -> None:
         (["ignore", "--sequence", KIND, "--source", "x"], "not with an alert's kind"),
         (["ignore", "--sequence", KIND, "--session", "x"], "only one"),
         (["ignore", "--session", "(a+)+b"], "repeats something"),
+        (["ignore", "--session", "x", "--source", ""], "must stand a glob"),
         (["feedback", "--sequence", KIND, "fine"], "must be normal or anomalous"),
     ],
 )
