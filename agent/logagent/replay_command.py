@@ -256,7 +256,8 @@ def _of_sequences(sequences: ReplaySequences) -> Iterator[str]:
     of_them = "1 alert is" if counts["told"] == 1 else f"{counts['told']:,} alerts are"
     yield (
         f"Of these, {of_them} of sequences: {counts['judged']:,} judged, "
-        f"{counts['anomalous']:,} anomalous, {counts['kinds']:,} kinds."
+        f"{counts['anomalous']:,} anomalous, "
+        f"{counts['kinds']:,} kind{'' if counts['kinds'] == 1 else 's'}."
     )
     if not counts["lines"]:
         yield "No line is of a source that [[sequences.rules]] are for."
