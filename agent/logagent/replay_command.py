@@ -28,6 +28,7 @@ from logagent.progress import Progress
 from logagent.replay import Events, Replay, Told
 from logagent.sanitise import printable
 from logagent.scan import Scan
+from logagent.sequence_ids import description
 from logagent.service.adapting import adapted, load_facts, make_adaptation
 from logagent.service.parts import Model, host_name, load_model, policy_settings
 
@@ -240,15 +241,29 @@ def _human(
         )
     if events.left_out:
         yield f"{events.left_out:,} lines of too many different groups were left out."
-    if told:
-        noisiest = sorted(replay.policy, key=lambda group: -group.told)[:_NOISIEST]
-        often = [group for group in noisiest if group.told > 1]
-        if often:
-            yield "Told most often; if one is no trouble here, the agent can be taught so:"
-        for group in often:
-            text = printable(group.last.text, max(width - 20, 60))
-            yield f"  {group.told} ×  {text}"
-            yield f"       logagent ignore --line '{_quoted(group.last.text)}' --for 90d"
+    often = sorted([*_groups_often(replay), *_kinds_often(told)], key=lambda each: -each[0])
+    if often:
+        yield "Told most often; if one is no trouble here, the agent can be taught so:"
+    for count, said, meant in often[:_NOISIEST]:
+        yield f"  {count} ×  {printable(said, max(width - 20, 60))}"
+        yield f"       logagent ignore {meant} --for 90d"
+
+
+def _groups_often(replay: Replay) -> Iterator[tuple[int, bytes | str, str]]:
+    """Yield how often a group was told, if more than once, its last line, and how to name it."""
+    for group in replay.policy:
+        if group.told > 1:
+            yield group.told, group.last.text, f"--line '{_quoted(group.last.text)}'"
+
+
+def _kinds_often(told: list[Told]) -> Iterator[tuple[int, bytes | str, str]]:
+    """Yield the same of kinds of sequences, with what carried them in place of a line."""
+    records = [json.loads(each.alert.record) for each in told if each.kind == "sequence"]
+    counts = Counter(record.get("group", "") for record in records)
+    latest = {record.get("group", ""): record for record in records}
+    for name, count in counts.items():
+        if name and count > 1:
+            yield count, description(latest[name]["carried"])[0], f"--sequence {name}"
 
 
 def _of_sequences(sequences: ReplaySequences) -> Iterator[str]:

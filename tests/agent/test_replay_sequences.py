@@ -339,6 +339,20 @@ def test_it_goes_by_what_operators_have_said_of_sequences(model: Path, tmp_path:
     assert "4 anomalous sequences are called normal by entries." in out
 
 
+def test_it_is_said_how_to_leave_out_the_kind_that_is_told_most_often(
+    model: Path, tmp_path: Path
+) -> None:
+    log, config = tmp_path / "a.log", tmp_path / "mine.toml"
+    log.write_bytes(b"\n".join(at(each, "begin", 300 * each) for each in range(4)) + b"\n")
+    config.write_text("[sequences]\nenabled = true\nrepeat_seconds = 0\n")
+    common = (log, "--bundle", model, "--config", config)
+    kind = records(run(*common, "--format", "jsonl").stdout)[0][0]["group"]
+    out = run(*common, "--format", "human").stdout
+
+    assert "  3 ×  missing: " in out
+    assert f"       logagent ignore --sequence {kind} --for 90d\n" in out
+
+
 def test_logs_are_called_as_the_agent_calls_them_wherever_it_is_asked(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
