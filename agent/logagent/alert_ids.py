@@ -88,7 +88,8 @@ def find(id_: str, config: Config) -> Known:
     where += f" nor {printable(config.sinks.jsonl, 300)}" if config.sinks.jsonl else ""
     raise UnknownAlertError(
         f"no alert {id_} is known to {where}; give the alert's line with --line, the template of "
-        "its record with --template, or name the agent's state folder with --state-dir"
+        "its record with --template, a sequence's `group` with --sequence, or name the agent's "
+        "state folder with --state-dir"
     )
 
 

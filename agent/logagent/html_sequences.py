@@ -33,6 +33,7 @@ _FIRST: Final = 10  # kinds that are there without a click
 _LANES: Final = 8  # lanes of events that carried nothing, beside those that did
 _TEXT_CHARS: Final = 200  # of a template, a line, a session's key
 _KNOWN: Final = ("what", "template", "weight", "unknown", "positions")
+_ORDER: Final = ("before", "normally_after", "normal_sequences")  # told in one sentence
 _COLOURS: Final[Mapping[str, str]] = {
     "missing": "c2",
     "unexpected": "c1",
@@ -40,6 +41,8 @@ _COLOURS: Final[Mapping[str, str]] = {
     "out of order": "c3",
 }
 _OTHER_COLOUR: Final = "c5"
+_NEW: Final = "<em>a new line, such as</em> "
+"""Before an event that training did not have: its text is of any line of the same bucket."""
 _WHEREVER: Final = ("unexpected", "repeated")  # all places of such an event carried the verdict
 _ENDED: Final[Mapping[str, str]] = {
     "end": "its log or its window was over",
@@ -175,8 +178,10 @@ class Sequences:
             lanes += f"<li><p>{_said(each, said)}</p>{lane}</li>"
         others = flow.others({each.event for each, _ in carried})
         for event in others[:_LANES]:
-            text = text_of(self._found.reader.text(event), _TEXT_CHARS) or html.escape(UNKNOWN)
-            lanes += f"<li><p><code>{text}</code></p>{flow.lane(flow.places([event]))}</li>"
+            text = text_of(self._found.reader.text(event), _TEXT_CHARS)
+            new = _NEW if text and event >= self._found.reader.vocabulary.known else ""
+            text = text or html.escape(UNKNOWN)
+            lanes += f"<li><p>{new}<code>{text}</code></p>{flow.lane(flow.places([event]))}</li>"
         if left := others[_LANES:]:
             text = plural(len(left), "other event")
             lanes += f"<li><p><em>{text}</em></p>{flow.lane(flow.places(left))}</li>"
@@ -251,10 +256,16 @@ def _said(each: Carried, said: _Said) -> str:
     """Return what an event did to carry a verdict, in the words of the record."""
     text = (
         f'<span class="kind {_colour(each)}"><i></i>{text_of(str(said["what"]), 60)}</span> '
+        f"{_NEW if said.get('unknown') is True and said['template'] != UNKNOWN else ''}"
         f"<code>{text_of(str(said['template']), _TEXT_CHARS)}</code>"
     )
+    ordered = all(each in said for each in _ORDER)
+    if ordered:
+        before = text_of(str(said["before"]), _TEXT_CHARS)
+        held, of = (f"{int(said[each]):,}" for each in _ORDER[1:])
+        text += f" <em>before, in {held} of {of} normal ones after</em> <code>{before}</code>"
     for name, value in said.items():
-        if name not in _KNOWN:
+        if name not in _KNOWN and not (ordered and name in _ORDER):
             value_text = text_of(str(value), _TEXT_CHARS)
             text += f" <em>{text_of(name.replace('_', ' '), 40)}</em> <code>{value_text}</code>"
     return text

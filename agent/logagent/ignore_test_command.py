@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from logagent.config import Config
-from logagent.errors import EXIT_INPUT_PROBLEM, EXIT_OK
+from logagent.errors import EXIT_INPUT_PROBLEM, EXIT_OK, BundleError
+from logagent.model_store import in_force
 from logagent.override_entries import (
     Override,
     OverridesError,
@@ -25,7 +26,7 @@ from logagent.override_entries import (
     problems_of,
 )
 from logagent.overrides import FILE_NAME, Overrides
-from logagent.paths import SourceProblem
+from logagent.paths import SourceProblem, followed_name
 from logagent.records import dumps
 from logagent.sanitise import printable
 from logagent.scan import Scan, Step
@@ -130,7 +131,14 @@ def _sequences(model: Model, config: Config, overrides: Overrides) -> SequenceTr
         return None
     from logagent.ignore_test_sequences import SequenceTrial  # noqa: PLC0415 - few want it
 
-    return SequenceTrial(model.scorer.bundle, config, overrides)
+    try:
+        return SequenceTrial(model.scorer.bundle, config, overrides)
+    except BundleError as error:
+        if in_force(config).why != "updated":  # else the agent goes on without sequences
+            raise
+        message = printable(f"entries about sequences are not tried: {error}", 500)
+        print(f"logagent: {message}", file=sys.stderr)  # noqa: T201
+        return None
 
 
 class _Trial:
@@ -151,8 +159,8 @@ class _Trial:
 
     def see(self, step: Step) -> None:
         """Count a judged block."""
-        if step.source.name != self._source:
-            self._source, self._head = step.source.name, None
+        if (name := followed_name(step.source.name)) != self._source:
+            self._source, self._head = name, None
         for index, verdict in enumerate(step.verdicts):
             if not verdict.anomalous:
                 continue

@@ -15,6 +15,7 @@ from logagent.bundle import Bundle
 from logagent.config import Config
 from logagent.override_entries import Override
 from logagent.overrides import Overrides
+from logagent.paths import followed_name
 from logagent.records import dumps
 from logagent.sanitise import printable
 from logagent.scan import Step
@@ -81,7 +82,7 @@ class SequenceTrial:
 
     def see(self, step: Step) -> None:
         """Take in a block."""
-        source = step.source.name
+        source = followed_name(step.source.name)
         if self._source is not None and source != self._source:
             _all(self._watch.end(self._source))
         self._source = source

@@ -17,7 +17,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-__all__ = ["MAX_SEEN_FILES", "STDIN", "SourceProblem", "expand", "find", "trouble"]
+__all__ = [
+    "MAX_SEEN_FILES",
+    "STDIN",
+    "SourceProblem",
+    "expand",
+    "find",
+    "followed_name",
+    "trouble",
+]
 
 STDIN = "-"
 """The path that means standard input."""
@@ -45,6 +53,11 @@ class SourceProblem:
 
     partial: bool
     """Whether something that should have been read was not."""
+
+
+def followed_name(name: str) -> str:
+    """Return what a file is called by an agent that follows it: rules and overrides go by that."""
+    return name if name == STDIN else os.path.abspath(name)
 
 
 def expand(paths: Sequence[str]) -> Iterator[str | SourceProblem]:

@@ -20,7 +20,7 @@ from logagent.config import Config, load
 from logagent.errors import EXIT_INPUT_PROBLEM, EXIT_OK, BundleError
 from logagent.model_store import in_force
 from logagent.overrides import FILE_NAME, Overrides
-from logagent.paths import SourceProblem
+from logagent.paths import SourceProblem, followed_name
 from logagent.policy.adaptation import lowest_score
 from logagent.policy.budget import DAY_SECONDS
 from logagent.policy.telling import Teller
@@ -28,6 +28,7 @@ from logagent.progress import Progress
 from logagent.replay import Events, Replay, Told
 from logagent.sanitise import printable
 from logagent.scan import Scan
+from logagent.sequence_ids import description
 from logagent.service.adapting import adapted, load_facts, make_adaptation
 from logagent.service.parts import Model, host_name, load_model, policy_settings
 
@@ -155,7 +156,7 @@ def _read(
             name, step.fingerprint, step.block, step.grouped, step.joined, fallback=changed[name]
         )
         if sequences is not None:
-            log = logs.get(name, name)
+            log = followed_name(logs.get(name, name))
             sequences.add(log, step.fingerprint, step.block, changed[name])
         progress.update(step, scan.totals, 0)
     progress.wipe()
@@ -240,15 +241,29 @@ def _human(
         )
     if events.left_out:
         yield f"{events.left_out:,} lines of too many different groups were left out."
-    if told:
-        noisiest = sorted(replay.policy, key=lambda group: -group.told)[:_NOISIEST]
-        often = [group for group in noisiest if group.told > 1]
-        if often:
-            yield "Told most often; if one is no trouble here, the agent can be taught so:"
-        for group in often:
-            text = printable(group.last.text, max(width - 20, 60))
-            yield f"  {group.told} ×  {text}"
-            yield f"       logagent ignore --line '{_quoted(group.last.text)}' --for 90d"
+    often = sorted([*_groups_often(replay), *_kinds_often(told)], key=lambda each: -each[0])
+    if often:
+        yield "Told most often; if one is no trouble here, the agent can be taught so:"
+    for count, said, meant in often[:_NOISIEST]:
+        yield f"  {count} ×  {printable(said, max(width - 20, 60))}"
+        yield f"       logagent ignore {meant} --for 90d"
+
+
+def _groups_often(replay: Replay) -> Iterator[tuple[int, bytes | str, str]]:
+    """Yield how often a group was told, if more than once, its last line, and how to name it."""
+    for group in replay.policy:
+        if group.told > 1:
+            yield group.told, group.last.text, f"--line '{_quoted(group.last.text)}'"
+
+
+def _kinds_often(told: list[Told]) -> Iterator[tuple[int, bytes | str, str]]:
+    """Yield the same of kinds of sequences, with what carried them in place of a line."""
+    records = [json.loads(each.alert.record) for each in told if each.kind == "sequence"]
+    counts = Counter(record.get("group", "") for record in records)
+    latest = {record.get("group", ""): record for record in records}
+    for name, count in counts.items():
+        if name and count > 1:
+            yield count, description(latest[name]["carried"])[0], f"--sequence {name}"
 
 
 def _of_sequences(sequences: ReplaySequences) -> Iterator[str]:
@@ -256,16 +271,39 @@ def _of_sequences(sequences: ReplaySequences) -> Iterator[str]:
     of_them = "1 alert is" if counts["told"] == 1 else f"{counts['told']:,} alerts are"
     yield (
         f"Of these, {of_them} of sequences: {counts['judged']:,} judged, "
-        f"{counts['anomalous']:,} anomalous, {counts['kinds']:,} kinds."
-        + (f" {counts['kinds_held_back']:,} kinds wait." if counts["kinds_held_back"] else "")
+        f"{counts['anomalous']:,} anomalous, "
+        f"{counts['kinds']:,} kind{'' if counts['kinds'] == 1 else 's'}."
     )
-    for key, said in (
-        ("not_over", "anomalous sequences were not over when the logs were, by their time-out"),
-        ("evicted", "sequences ended early for want of room (max_sessions)"),
-        ("left_out", "anomalous sequences were too many and are left out"),
+    if not counts["lines"]:
+        yield "No line is of a source that [[sequences.rules]] are for."
+    elif counts["no_key"] == counts["lines"]:
+        yield "No line has what the lines of a session have in common (--session-key)."
+    for key, noun, one, more in (
+        ("kinds_held_back", "kind", "has more to tell", "have more to tell"),
+        (
+            "taught",
+            "anomalous sequence",
+            "is called normal by entries",
+            "are called normal by entries",
+        ),
+        (
+            "not_over",
+            "anomalous sequence",
+            "was not over when the logs were, by its time-out",
+            "were not over when the logs were, by their time-out",
+        ),
+        ("evicted", "sequence", "ended early for want of room (max_sessions)", ""),
+        (
+            "left_out",
+            "anomalous sequence",
+            "was too many and is left out",
+            "were too many and are left out",
+        ),
     ):
-        if counts[key]:
-            yield f"{counts[key]:,} {said}."
+        if (count := counts[key]) == 1:
+            yield f"1 {noun} {one}."
+        elif count:
+            yield f"{count:,} {noun}s {more or one}."
 
 
 def _quoted(line: bytes) -> str:

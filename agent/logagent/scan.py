@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from logagent.blocks import Block
 from logagent.groups import Group, GroupTable
 from logagent.judge import NORMAL, Judge, TemplateScorer, Verdict
+from logagent.paths import followed_name
 from logagent.sources import Limits, Source, SourceProblem, open_all
 from logagent.times import TimeParser
 from logagent.traces import Joiner
@@ -136,7 +137,9 @@ class Scan:
         joiner = Joiner()
         hider = None
         if self._overrides is not None and self._overrides.looks_at_lines:
-            hider = _Hider(self._overrides, source.name, keep_normal=self._keep_normal)
+            hider = _Hider(
+                self._overrides, followed_name(source.name), keep_normal=self._keep_normal
+            )
         for whole in source.blocks():
             fingerprint = fingerprint or _fingerprint(whole)
             block: Block | None = whole

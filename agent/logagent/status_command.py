@@ -114,7 +114,9 @@ def _sequences(counts: dict[str, Any]) -> str:
         text += f", {early:,} ended early for want of room"
     if cut := get("cut", 0):
         text += f", {cut:,} perhaps begun before what was read"
-    text += f"; {get('told', 0):,} alerts, {held:,} kind{'' if held == 1 else 's'} held back"
+    told = get("told", 0)
+    text += f"; {told:,} alert{'' if told == 1 else 's'}"
+    text += f", {held:,} kind{'' if held == 1 else 's'} held back"
     for key, said in (("no_key", "in no session"), ("unknown_lines", "unlike the training")):
         if 2 * get(key, 0) > lines:
             text += f"; {get(key, 0) / lines:.0%} of lines {said}"

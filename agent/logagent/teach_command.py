@@ -139,7 +139,7 @@ def override_of(
             raise OverridesError("--source goes with lines and sessions, not with an alert's kind")
         source = f"{SEQUENCE}{known.kind}"
     elif meant.session is not None:
-        source = f"{SESSION}{source or '*'}"
+        source = f"{SESSION}{'*' if source is None else source}"
     return Override(
         id_,
         verdict,

@@ -27,7 +27,7 @@ from logagent.sequences.watch import Finding
 from typer.testing import CliRunner
 
 from .fakes import KeywordScorer
-from .sequences.fakes import bundle, line, lines_of, reader
+from .sequences.fakes import block, bundle, line, lines_of, reader
 from .test_html_report import EVIL, FACTS, read
 
 COUNTS: dict[str, Any] = {
@@ -129,21 +129,31 @@ def test_what_nobody_has_thought_of_yet_is_told_in_the_words_of_the_record(
     assert '<path class="c5" d="M1.1' in text
 
 
+def test_a_line_that_training_did_not_have_is_told_from_those_that_it_had() -> None:
+    new = reader()
+    (number,) = new.read(block(b"job j9: what <is> this"))
+    text = section(finding([0, number, 1], [Carried("unexpected", number, 0.9, [1])]), told=new)
+    other = section(finding([0, number, 1]), told=new)
+    gone = section(finding([0, number, 1]))
+
+    said = "<em>a new line, such as</em> <code>job j: what &lt;is&gt; this</code>"
+    assert f"unexpected</span> {said}" in text
+    assert f"<p>{said}</p>" in other
+    assert "a new line, such as" not in gone
+
+
 def test_an_event_out_of_order_is_drawn_with_the_one_that_comes_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     each = Carried(cast("Any", "out of order"), 1, 0.9, [0, 2])
     said = {"what": "out of order", "template": "work", "weight": 0.9, "before": "begin"}
-    said |= {"normally_after": 30, "normal_sequences": 31}
+    said |= {"normally_after": 1370, "normal_sequences": 1371}
     record = {"carried": [said], "votes": {}, "cut": True, "unfinished": True, "group": "5f0c"}
     monkeypatch.setattr("logagent.html_sequences.finding_record", lambda *_: record)
     text = section(finding([1, 2, 0], [each]), taught=3)
     lane = re.findall('<svg class="lane.*?</svg>', text)[1]
 
-    assert (
-        "<em>before</em> <code>begin</code> <em>normally after</em> <code>30</code> "
-        "<em>normal sequences</em> <code>31</code>"
-    ) in text
+    assert "<em>before, in 1,370 of 1,371 normal ones after</em> <code>begin</code></p>" in text
     assert ("M0.1", "M2.1") == tuple(re.findall(r"M[\d.]+", lane))
     assert 'class="c3"' in lane
     assert "<dt>Begun</dt><dd>perhaps before what was read</dd>" in text

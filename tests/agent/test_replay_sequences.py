@@ -277,9 +277,9 @@ def test_people_see_sequences_among_the_alerts_and_a_line_of_sums(
     out = run(log, "--sequences", "--bundle", model, "--format", "human").stdout
 
     assert "  1 alert  ████" in out
-    assert "session j1, 1 lines: missing: " in out
+    assert "session j1, 1 line: missing: " in out
     assert "Of these, 1 alert is of sequences: 3 judged, 2 anomalous, 1 kind" in out
-    assert "1 anomalous sequences were not over when the logs were" in out
+    assert "1 anomalous sequence was not over when the logs were" in out
     assert "equence" not in run(log, "--bundle", model, "--format", "human").stdout
 
 
@@ -316,3 +316,55 @@ def test_a_bundle_that_cannot_judge_is_told_as_the_agent_would(model: Path, tmp_
     assert "sequences" not in records(done.stdout)[1]
     assert 3 == run(log, "--config", config, "--sequences").exit_code
     assert 2 == run(log, "--session-key", "x").exit_code
+
+
+def test_it_goes_by_what_operators_have_said_of_sequences(model: Path, tmp_path: Path) -> None:
+    log, taught = tmp_path / "a.log", tmp_path / "state"
+    taught.mkdir()
+    log.write_bytes(b"\n".join(at(each, "begin", 300 * each) for each in range(4)) + b"\n")
+    common = (log, "--sequences", "--bundle", model, "--state-dir", taught)
+    first = records(run(*common, "--format", "jsonl").stdout)[0][0]
+
+    def said(*arguments: object) -> tuple[list[Any], tuple[int, int]]:
+        done = CliRunner().invoke(app, ["ignore", *map(str, arguments), "--state-dir", str(taught)])
+        assert 0 == done.exit_code, done.output
+        told, summary = records(run(*common, "--format", "jsonl").stdout)
+        counts = summary["sequences"]
+        return [each["session"] for each in told], (counts["anomalous"], counts["taught"])
+
+    assert (["j1"], (3, 1)) == said("--session", "^j0$")
+    assert (["j1"], (3, 1)) == said("--session", "^j1$", "--source", "/other/*")
+    assert ([], (0, 4)) == said("--sequence", first["group"])
+    out = run(*common, "--format", "human").stdout
+    assert "4 anomalous sequences are called normal by entries." in out
+
+
+def test_it_is_said_how_to_leave_out_the_kind_that_is_told_most_often(
+    model: Path, tmp_path: Path
+) -> None:
+    log, config = tmp_path / "a.log", tmp_path / "mine.toml"
+    log.write_bytes(b"\n".join(at(each, "begin", 300 * each) for each in range(4)) + b"\n")
+    config.write_text("[sequences]\nenabled = true\nrepeat_seconds = 0\n")
+    common = (log, "--bundle", model, "--config", config)
+    kind = records(run(*common, "--format", "jsonl").stdout)[0][0]["group"]
+    out = run(*common, "--format", "human").stdout
+
+    assert "  3 ×  missing: " in out
+    assert f"       logagent ignore --sequence {kind} --for 90d\n" in out
+
+
+def test_logs_are_called_as_the_agent_calls_them_wherever_it_is_asked(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.log").write_bytes(at(1, "begin", 0) + b"\n" + at(2, "end", 900) + b"\n")
+    config = tmp_path / "mine.toml"
+    rule = f"[[sequences.rules]]\nsources = ['{tmp_path}/*']\n"
+    config.write_text(f"[sequences]\nenabled = true\n{rule}")
+    monkeypatch.chdir(tmp_path)
+    common = ("a.log", "--bundle", model, "--config", config)
+    (told,), _ = records(run(*common, "--format", "jsonl").stdout)
+    config.write_text(f"[sequences]\nenabled = true\n{rule.replace('/*', '/b*')}")
+    out = run(*common, "--format", "human").stdout
+
+    assert str(tmp_path / "a.log") == told["source"]
+    assert "No line is of a source that [[sequences.rules]] are for." in out

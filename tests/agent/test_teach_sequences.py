@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from logagent.alert_ids import UnknownAlertError, find
+from logagent.bundle import DEFAULT_BUNDLE
 from logagent.cli import app
+from logagent.model_store import Store
 from logagent.sanitise import printable
 from logagent.sequence_ids import description, kinds_of_answer, kinds_of_state, of_record
 from typer.testing import CliRunner
@@ -202,6 +204,7 @@ def test_a_kind_that_only_a_scan_has_told_is_named(shell: Shell) -> None:
         (["ignore", "--sequence", KIND, "--source", "x"], "not with an alert's kind"),
         (["ignore", "--sequence", KIND, "--session", "x"], "only one"),
         (["ignore", "--session", "(a+)+b"], "repeats something"),
+        (["ignore", "--session", "x", "--source", ""], "must stand a glob"),
         (["feedback", "--sequence", KIND, "fine"], "must be normal or anomalous"),
     ],
 )
@@ -286,3 +289,42 @@ def test_what_is_tried_and_what_a_scan_leaves_out_are_the_same(
     stats = json.loads(done.stderr.splitlines()[-1])["sequences"]
     assert totals["remaining_sequences"] == stats["anomalous"] == 24
     assert 6 == stats["taught"]
+
+
+def test_the_log_of_an_entry_is_what_the_agent_calls_it_wherever_a_scan_is_run(
+    shell: Shell, model: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(shell.config, "a") as file:
+        file.write(f"[sequences]\nenabled = true\n[model]\nbundle = '{model}'\nbackend='numpy'\n")
+    shell("ignore", "--session", "^j[14]$", "--source", f"{log.parent}/*")
+    monkeypatch.chdir(log.parent)
+    (entry, totals) = map(
+        json.loads, shell("ignore", "test", log.name, "--format", "jsonl").splitlines()
+    )
+    done = scan(
+        Path(log.name),
+        model,
+        "--overrides",
+        str(shell.folder / "overrides.toml"),
+        "--stats",
+        "json",
+    )
+
+    assert (2, 1) == (entry["hidden_sequences"], totals["remaining_sequences"])
+    assert 2 == json.loads(done.stderr.splitlines()[-1])["sequences"]["taught"]
+
+
+def test_entries_about_lines_are_tried_though_an_update_cannot_judge_sequences(
+    shell: Shell, log: Path
+) -> None:
+    with open(shell.config, "a") as file:
+        file.write("[sequences]\nenabled = true\n[model]\nbackend='numpy'\n")
+    with Store(shell.folder) as store:
+        store.stage(DEFAULT_BUNDLE.read_bytes())
+        store.take_staged()
+        store.finish()
+    shell("ignore", "--session", "^j1$")
+    told = shell("ignore", "test", str(log), "--regex", "job", "--format", "human")
+
+    assert "entries about sequences are not tried: bundle " in told
+    assert "candidate: /job/" in told

@@ -102,11 +102,14 @@ def model_update(
     key: _KeyOption = None,
     yes: Annotated[
         bool,
-        typer.Option("--yes", help="Do not ask, unless it would alert far more: that is refused."),
+        typer.Option(
+            "--yes",
+            help="Do not ask; what would alert far more, or judge sequences no more, is refused.",
+        ),
     ] = False,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Do not ask even if it would alert far more."),
+        typer.Option("--force", help="Do not ask, and take such a one, too."),
     ] = False,
     shadow: Annotated[
         list[str] | None,

@@ -14,7 +14,6 @@ from logagent.cli.options import (
     BundleOption,
     ConfigOption,
     Format,
-    MaxSessionsOption,
     Sensitivity,
     SequencesOption,
     SessionAcrossOption,
@@ -73,7 +72,15 @@ def replay(
     session_key: SessionKeyOption = None,
     session_timeout: SessionTimeoutOption = None,
     session_across: SessionAcrossOption = False,
-    max_sessions: MaxSessionsOption = None,
+    max_sessions: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=50_000,  # as `sequences.max_sessions`
+            metavar="N",
+            help="Sessions held open; of more, the oldest ends early.  [default: 2000]",
+        ),
+    ] = None,
     window: WindowOption = None,
     window_seconds: WindowSecondsOption = None,
 ) -> None:

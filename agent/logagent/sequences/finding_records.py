@@ -86,7 +86,7 @@ def finding_lines(
     head = f"{number:>3}  {score}  {style.paint(f'×{count:,}', '1')}  "
     lines = [head + printable(f"{what}  {where}  {episode.count:,} line{plural}", room)]
     for each in finding.judged.carried[:MOST_CARRIED]:
-        text = f"{each.kind}: {_template(each.event, reader)}"
+        text = f"{each.kind}: {_shown(each.event, reader)}"
         lines.append(" " * 6 + style.paint(printable(text, room), "36"))
         if each.before >= 0:  # a line of its own: two templates fit no terminal
             lines.append(" " * 6 + style.paint(printable(_normally(each, reader), room), "36"))
@@ -104,11 +104,12 @@ def finding_text(finding: Finding, reader: EventReader) -> str:
     what = f"session {printable(episode.session, 80)}" if episode.session else "window"
     said = []
     for each in finding.judged.carried[:2]:
-        said.append(f"{each.kind}: {printable(_template(each.event, reader), 120)}")
+        said.append(f"{each.kind}: {printable(_shown(each.event, reader), 120)}")
         if each.before >= 0:
             said[-1] += f" {printable(_normally(each, reader), 180)}"
     about = "; ".join(said) or printable(episode.last.text, 160)
-    return f"{printable(episode.first.source, 200)}: {what}, {episode.count} lines: {about}"
+    lines = f"{episode.count:,} line{'' if episode.count == 1 else 's'}"
+    return f"{printable(episode.first.source, 200)}: {what}, {lines}: {about}"
 
 
 def signature(finding: Finding) -> tuple[tuple[str | int, ...], ...]:
@@ -139,6 +140,12 @@ def _carried(each: Carried, reader: EventReader) -> dict[str, Any]:
 def _normally(each: Carried, reader: EventReader) -> str:
     held = f"{each.held:,} of {each.of:,}"
     return f"before, in {held} normal ones after: {_template(each.before, reader)}"
+
+
+def _shown(event: int, reader: EventReader) -> str:
+    """Return what an event says, for people: of an unknown one nobody knows which line it was."""
+    new = event >= reader.vocabulary.known and bool(reader.text(event))
+    return f"{'a new line, such as ' * new}{_template(event, reader)}"
 
 
 def _template(event: int, reader: EventReader) -> str:

@@ -52,8 +52,8 @@ class SequenceModel:
         if PART not in bundle.sizes():
             raise BundleError(
                 f"bundle {bundle.path}: has no part {PART!r}, so it cannot judge sequences; add "
-                "one with `logagent-build sequences LOGS --labels FILE --base BUNDLE -o OUT` and "
-                "name the result with --bundle"
+                "one with `logagent-build sequences LOGS --session-key RE --labels FILE --base "
+                "BUNDLE -o OUT`, and use the result"
             )
         try:
             return cls.read(bundle.part(PART))

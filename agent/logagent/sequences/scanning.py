@@ -14,6 +14,7 @@ from typing import Any, Final
 from logagent.bundle import Bundle
 from logagent.errors import LogagentError
 from logagent.overrides import Overrides
+from logagent.paths import followed_name
 from logagent.records import dumps
 from logagent.report import Style
 from logagent.scan import Scan, Step
@@ -126,7 +127,7 @@ class ScanSequences:
             reader, [rule], max_sessions=options.max_sessions, silences=model.silences
         )
         self.watch = Watch(sequencer, ensemble)
-        self.watch.teach(Taught.of(overrides, model.vocabulary))
+        self.watch.teach(Taught.of(overrides, model.vocabulary, followed_name))
         self.hashes = reader.hashes
         """For the judge of the same lines."""
         self._reader = reader

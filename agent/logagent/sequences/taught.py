@@ -7,6 +7,7 @@ O(entries).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 
 from logagent.bounded_regex import BoundedRegex
@@ -23,14 +24,20 @@ __all__ = ["Taught"]
 class Taught:
     """The entries about sequences that are in force at one time."""
 
-    def __init__(self, overrides: Overrides, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self,
+        overrides: Overrides,
+        vocabulary: Vocabulary,
+        name_of: Callable[[str], str] = lambda source: source,
+    ) -> None:
         """Sort them out.
 
         Args:
             overrides: all entries in force.
             vocabulary: of the model whose findings are looked at.
+            name_of: what entries call a source.
         """
-        self._vocabulary = vocabulary
+        self._vocabulary, self._name_of = vocabulary, name_of
         self._kinds: dict[str, Override] = {}
         self._sessions: list[tuple[str, BoundedRegex, Override]] = []
         for entry in overrides.entries:  # the one created last is the one that is named
@@ -41,11 +48,16 @@ class Taught:
                 self._sessions.append((logs, BoundedRegex.of(entry.regex), entry))
 
     @classmethod
-    def of(cls, overrides: Overrides | None, vocabulary: Vocabulary) -> Taught | None:
+    def of(
+        cls,
+        overrides: Overrides | None,
+        vocabulary: Vocabulary,
+        name_of: Callable[[str], str] = lambda source: source,
+    ) -> Taught | None:
         """Return what entries say of sequences; None if they say nothing of them."""
         if overrides is None or not any(map(is_about_sequences, overrides.entries)):
             return None
-        return cls(overrides, vocabulary)
+        return cls(overrides, vocabulary, name_of)
 
     def about(self, kind: str) -> Override | None:
         """Return the entry that calls a kind of sequences normal, if there is one."""
@@ -57,7 +69,7 @@ class Taught:
             name = kind_name(finding.judged.carried, self._vocabulary)
             if name in self._kinds:
                 return self._kinds[name]
-        session, source = finding.episode.session, finding.episode.first.source
+        session, source = finding.episode.session, self._name_of(finding.episode.first.source)
         if session:
             for logs, regex, entry in self._sessions:
                 if fnmatchcase(source, logs) and regex.found_in(session):

@@ -20,8 +20,8 @@ _Family = tuple[str, str, str, _Samples]
 _FAMILIES: Final = (
     ("sequences_open", "open", "Sequences that go on."),
     ("sequences_judged_total", "judged", "Sequences judged."),
-    ("sequences_anomalous_total", "anomalous", "Of these, the anomalous ones."),
-    ("sequences_model_asked_total", "misses", "Of these, those the model was asked about."),
+    ("sequences_anomalous_total", "anomalous", "Sequences found anomalous."),
+    ("sequences_model_asked_total", "misses", "Sequences the model was asked about."),
     ("sequences_evicted_total", "evicted", "Sequences ended early for want of room."),
     ("sequences_truncated_total", "truncated", "Sequences too long to be kept whole."),
     ("sequences_cut_total", "cut", "Sequences perhaps begun before what was read."),

@@ -17,6 +17,7 @@ from typing import Any
 
 from logagent.normalise import templates
 from logagent.sanitise import printable
+from logagent.sequence_ids import description, is_name
 
 __all__ = ["Group", "read_alerts"]
 
@@ -60,8 +61,9 @@ def read_alerts(path: Path, *, problem: Callable[[str], None] = lambda _text: No
 
     Also reads the line and group records of ``logagent scan --format jsonl``. Groups that are told
     only beside others (`related`), or in a digest or notice of the budget (`held`, `ongoing`), are
-    groups as any other. Records that name no group and records that are `normal` are left out; what
-    cannot be read is reported and left out.
+    groups as any other. A sequence's record is a group of its kind, with what carried it and its
+    first and last line in place of a line. Records that name no group and records that are `normal`
+    are left out; what cannot be read is reported and left out.
 
     Args:
         path: of JSON Lines.
@@ -144,7 +146,13 @@ class _Seen:
         if self._records > _MOST_RECORDS:
             return
         text = printable(record["text"], _TEXT)
-        key = hashlib.sha256(templates([text.encode()]).templates[0]).hexdigest()[:16]
+        key = ""
+        if record.get("kind") == "sequence":  # its first line may be as harmless as its last
+            text = _of_sequence(record)
+            kind = record.get("group")
+            key = kind if isinstance(kind, str) and is_name(kind) else ""
+        if not key:
+            key = hashlib.sha256(templates([text.encode()]).templates[0]).hexdigest()[:16]
         host, of_host = record.get("host"), record.get("group")
         named = (host, of_host) if isinstance(host, str) and isinstance(of_host, str) else None
         if named is not None:
@@ -192,6 +200,19 @@ class _Seen:
             fresh = min(fresh, max(0, int(_number(record["count"], 1.0)) - before))
         self._lines[named] = before + fresh
         return fresh
+
+
+def _of_sequence(record: dict[str, Any]) -> str:
+    """Return what a sequence's record is about, in place of a line: no line of it need be wrong."""
+    about, _ = description(record.get("carried"))
+    lines = int(_number(record.get("lines"), 1.0))
+    first, last = (
+        printable(each, _TEXT // 3) if isinstance(each, str) else ""
+        for each in (record.get("text"), record.get("last_text"))
+    )
+    parts = [f"a sequence of {lines:,} line{'' if lines == 1 else 's'}, anomalous as a whole"]
+    parts += [said for said in (about, f"first line: {first}", f"last line: {last}") if said]
+    return "; ".join(parts)
 
 
 def _number(value: object, default: float = 0.0) -> float:

@@ -48,6 +48,9 @@ learns them by heart."""
 _CLEARLY = 0.5
 """Score from which a session is taken for anomalous where the forest is cut, whatever was voted:
 half of the trees."""
+_MOST_NORMAL = 0.5
+"""Share of distinct normal sequences of the training that a model may tell: with more it is of no
+use, and `false_alarms` did not hold."""
 _BLOCK_WINDOWS = 8
 """Windows in a row, counted without those that overlap, that are left out of training together
 where the cut is set: neighbours share lines, or what was going on."""
@@ -277,6 +280,14 @@ def _trained(
         raise ValueError(
             "too many normal sequences look like anomalous ones: with --false-alarms "
             f"{false_alarms:g} nothing would be flagged; check the labels, or allow more"
+        )
+    normal = once.only(np.flatnonzero(~once.anomalous))
+    told = float((trained.forest.score(normal) > trained.forest.cut).mean())
+    if told > _MOST_NORMAL:
+        raise ValueError(
+            f"{told:.0%} of the distinct normal sequences of the training would be told: anomalous "
+            "ones have the same events, perhaps in another order, and counts cannot tell them "
+            "apart; check the labels, or leave such sequences without one"
         )
     return once, trained
 

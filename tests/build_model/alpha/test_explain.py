@@ -67,6 +67,33 @@ def test_a_group_told_again_in_fewer_words_is_the_same_group(tmp_path: Path) -> 
     assert {whole: (34, 2), "fan failed": (3, 2)} == found
 
 
+def test_a_sequence_is_a_group_of_its_kind_and_its_first_line_is_not_called_anomalous(
+    tmp_path: Path,
+) -> None:
+    def sequence(kind: str, what: str, **more: object) -> dict[str, object]:
+        carried = [{"what": "missing", "template": f"job \x1b[31m {what}"}]
+        more |= {"kind": "sequence", "group": kind, "carried": carried, "lines": 4}
+        return alert("job 7 begun", last_text="job 7 waits", alert="sequence", **more)
+
+    path = written(
+        tmp_path / "alerts.jsonl",
+        sequence("ab" * 8, "ended"),
+        sequence("ab" * 8, "ended", host="b", count=5, since_told=4),
+        sequence("cd" * 8, "opened"),
+        sequence("no kind", "closed") | {"carried": "hostile", "lines": [1]},
+        alert("job 8 begun"),
+    )
+    found = {group.text: (group.key, group.lines) for group in read_alerts(path)}
+
+    said = "a sequence of 4 lines, anomalous as a whole; missing: job \\x1b[31m {}"
+    ends = "; first line: job 7 begun; last line: job 7 waits"
+    assert ("ab" * 8, 5) == found[said.format("ended") + ends]
+    assert ("cd" * 8, 1) == found[said.format("opened") + ends]
+    assert f"a sequence of 1 line, anomalous as a whole{ends}" in found
+    assert "job 8 begun" in found
+    assert 4 == len(found)
+
+
 def test_the_prompt_is_that_of_the_paper_with_category_context_and_related(tmp_path: Path) -> None:
     path = written(
         tmp_path / "alerts.jsonl",

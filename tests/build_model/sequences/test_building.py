@@ -66,6 +66,25 @@ def test_a_bundle_is_made_that_finds_what_it_was_taught(made: Path, tmp_path: Pa
     }
 
 
+def test_a_model_that_tells_normal_sequences_of_its_own_training_is_not_written(
+    tmp_path: Path,
+) -> None:
+    # Anomalous ones differ from the one normal sequence in nothing that counts say.
+    jobs = {
+        number: (WHOLE[::-1] if number % 16 else CUT) if number % 8 == 0 else WHOLE
+        for number in range(160)
+    }
+    write(tmp_path / "train.log", jobs)
+    (tmp_path / "labels.tsv").write_text(
+        "".join(f"j{number}\t{int(number % 8 == 0)}\n" for number in jobs)
+    )
+    done = build(tmp_path, tmp_path / "jobs.bundle")
+
+    assert 0 != done.exit_code
+    assert "normal sequences of the training would be told" in " ".join(done.output.split())
+    assert not (tmp_path / "jobs.bundle").exists()
+
+
 def test_the_other_parts_are_those_of_the_base_and_the_rule_is_stored(
     made: Path, tmp_path: Path
 ) -> None:
