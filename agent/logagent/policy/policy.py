@@ -653,6 +653,7 @@ class Policy:
             ],
             "storm": [_finite(self._storm_at), self._storm_seconds],
             "budget_told": _finite(self._budget_told_at),
+            "spent_told": _finite(self._spent_told_at),
         }
 
     def load(self, saved: object) -> None:
@@ -661,6 +662,8 @@ class Policy:
         Raises:
             ValueError: it did not.
         """
+        if isinstance(saved, dict):  # agents from before did not save it
+            saved = {"spent_told": 0.0} | saved
         match saved:
             case {
                 "groups": [*groups],
@@ -669,8 +672,9 @@ class Policy:
                 "period": [float(since), int(lines), int(anomalous), int(alerts), int(forgotten)],
                 "storm": [float(storm_at), float(storm_seconds)],
                 "budget_told": float(budget_told),
+                "spent_told": float(spent_told),
             } if (
-                all(map(is_time, (since, storm_at, budget_told)))
+                all(map(is_time, (since, storm_at, budget_told, spent_told)))
                 and math.isfinite(storm_seconds)
                 and all(0 <= number < 2**63 for number in (lines, anomalous, alerts, forgotten))
             ):
@@ -693,6 +697,7 @@ class Policy:
         self._storm_at = storm_at or -math.inf
         self._storm_seconds = min(max(storm_seconds, 0.0), _STORM_MOST_SECONDS)
         self._budget_told_at = budget_told or -math.inf
+        self._spent_told_at = spent_told or -math.inf
 
 
 def _shared_out(groups: list[Known]) -> Iterator[list[Known]]:

@@ -755,6 +755,23 @@ def test_a_policy_that_was_restarted_tells_the_same_as_one_that_was_not(
     assert heard(driven) == heard(other)
 
 
+def test_that_nothing_at_all_is_told_any_more_is_said_once_over_a_restart() -> None:
+    driven = Driven(budget_per_day=1, max_groups=1, clear_seconds=0.0)
+    for number, score in ((0, 0.91), (1, 0.98), (0, 0.91)):
+        act(driven, ("line", number, score, 1))
+    saved = driven.policy.state()
+    other = Driven(budget_per_day=1, max_groups=1, clear_seconds=0.0)
+    other.now, other.lines = driven.now, driven.lines
+    other.policy.load(msgpack.unpackb(msgpack.packb(saved)))
+    said = []
+    for one in (driven, other):
+        before = [each.kind for each in one.wait(10 * MINUTE)]
+        one.take(key(1), 0.98)
+        said.append(before + [each.kind for each in one.wait(DAY, every=HOUR)])
+    assert said[0] == said[1]
+    other.policy.load({name: value for name, value in saved.items() if name != "spent_told"})
+
+
 # ---- what is saved ----
 
 
