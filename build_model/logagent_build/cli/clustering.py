@@ -166,7 +166,7 @@ def explain(
         if sum((prompts, replies is not None, annotator is not None)) != 1:
             raise ValueError("explain: give one of --annotator, --prompts and --replies FILE")
         if output is not None:
-            writable(output, (alerts, replies, *(asking.responses or ())))
+            writable(output, (alerts, replies, store, *(asking.responses or ())))
         ask = None if replies is None else command.replies_of(replies)
         bill: Callable[[], dict[str, Any]] = dict
         if annotator is not None:

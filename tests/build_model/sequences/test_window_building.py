@@ -23,7 +23,8 @@ from logagent.sequences.part import PART, SequenceModel
 from logagent.service.sequencing import make_sequences
 from logagent_build import cli
 from logagent_build.sequences import building, onnx_graph
-from logagent_build.sequences.building import add_part, rule_for
+from logagent_build.sequences.building import add_part
+from logagent_build.sequences.options import rule_for
 from typer.testing import CliRunner
 
 WINDOW = 5
@@ -259,7 +260,7 @@ def test_of_more_sequences_than_there_is_room_for_some_are_drawn(
     assert 0 == done.exit_code, done.output
     assert "of which 30 are drawn" in done.output
     model = SequenceModel.of(Bundle.load(tmp_path / "y"))
-    assert (30, 80) == (model.record["distinct"], model.record["labelled_sequences"])
+    assert (30, 80) == (model.record["trained_on"], model.record["labelled_sequences"])
 
 
 @pytest.mark.parametrize(
