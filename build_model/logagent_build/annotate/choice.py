@@ -58,6 +58,15 @@ class Choice:
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Further fields of `endpoint.Settings`."""
 
+    def __post_init__(self) -> None:
+        """Check that its parts go together.
+
+        Raises:
+            ConfigError: there are responses, and nobody who would take them.
+        """
+        if self.responses and self.batch is None:
+            raise ConfigError("--responses go with --annotator batch:FILE, and no other")
+
     @property
     def read(self) -> tuple[Path, ...]:
         """Files that are read."""
@@ -155,6 +164,8 @@ def opened(choice: Choice, say: Callable[[str], None] = lambda _text: None) -> I
         account = money.Account(price, choice.budget, lambda: store.spent(choice.run, choice.model))
         if kind == "batch":
             files = BatchFiles(choice.model, Path(rest), choice.responses, _dialect(choice.model))
+            if said := files.doubtful():
+                say(said)
             yield _in_front(files, account, store, choice.run)
             return
         courier = _courier(choice, choice.store, say)

@@ -88,7 +88,8 @@ def alpha(
     whom = importlib.import_module("logagent_build.alpha.asking")
     choices = importlib.import_module("logagent_build.annotate.choice")
     store = Path(f"{os.path.abspath(out)}.replies.sqlite")  # beside it, even if it is "."
-    choice = asking.choice(annotator, str(store), store)
+    with exit_codes():
+        choice = asking.choice(annotator, str(store), store)
     request = command.Request(
         path,
         out,

@@ -2,7 +2,8 @@
 
 A line has ``events`` (what each says, in order), ``session`` (the first that is so) and ``count``
 (how many are), and ``label`` if labels are given. Guarantees: sessions are made by the agent's own
-code; equal ones are one line, the most frequent first; the file is replaced whole.
+code; equal ones are one line, the most frequent first; the file is replaced whole, and is its
+owner's alone, as it holds what logs say.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def write(
     known = read_labels(labels) if labels else {}
     sessions = read_sessions(logs, rule)
     rows = _rows(sessions, known)
-    files.replace(out, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    files.replace(out, "".join(json.dumps(row) + "\n" for row in rows).encode(), mode=0o600)
     torn = sum("torn" in row for row in rows)
     lost = len(known.keys() - set(sessions.keys))
     counts = sessions.counts | {

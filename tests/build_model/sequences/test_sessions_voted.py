@@ -68,6 +68,7 @@ def test_sessions_are_written_once_each_with_their_events_as_people_read_them(
     out = tmp_path / "sessions.jsonl"
     done = run("sessions", log, "--session-key", KEY, "--labels", labels, "-o", out)
     assert 0 == done.exit_code, done.output
+    assert 0o600 == out.stat().st_mode & 0o777
     made = rows(out)
     events = [tuple(row["events"]) for row in made]
     assert len(set(events)) == len(events) == 12

@@ -80,6 +80,8 @@ def read_votes(path: Path) -> dict[bytes, Vote]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from None
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             vote = _vote(json.loads(line))
         except (ValueError, KeyError, TypeError, RecursionError):

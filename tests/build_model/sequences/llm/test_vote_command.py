@@ -453,3 +453,8 @@ def test_replies_that_were_paid_for_are_not_written_over(folder: Path, made: str
     assert 7 == done.exit_code
     assert "would be written over" in done.stderr
     assert ("paid", "paid, too") == (votes.read_text(), kept.read_text())
+
+
+def test_responses_that_nobody_takes_are_refused(folder: Path) -> None:
+    done = run(folder, "http://127.0.0.1:9/v1", "--model", "m", "--responses", folder / "x")
+    assert (7, True) == (done.exit_code, "go with --annotator batch:FILE" in done.stderr)
