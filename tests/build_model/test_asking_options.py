@@ -54,8 +54,8 @@ def test_all_that_is_given_is_in_the_choice() -> None:
         *("--tokens-per-minute", "5", "--timeout", "6", "--patience", "7", "--stream"),
     )
 
-    assert asking.choice("http://h/v1", "run", Path("store")) == Choice(
-        *("http://h/v1", "run", Path("store"), "m", 2, Path("p"), [Path("r")], "K", Path("f")),
+    assert asking.choice("batch:b", "run", Path("store")) == Choice(
+        *("batch:b", "run", Path("store"), "m", 2, Path("p"), [Path("r")], "K", Path("f")),
         {
             "concurrency": 3,
             "requests_per_minute": 4,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from logagent import files
+from logagent.errors import ConfigError
 from logagent.sanitise import printable
 
 from logagent_build.annotate import wire
@@ -60,6 +61,7 @@ class BatchFiles:
             dialect: of the parameters of requests.
 
         Raises:
+            ConfigError: a file holds no response at all.
             OSError: a file of responses cannot be read.
         """
         self._model = model
@@ -112,7 +114,18 @@ class BatchFiles:
         refused = self._refused.get(key)
         return None if refused is None else Failure(refused, retryable=False)
 
+    def doubtful(self) -> str:
+        """Say which lines of the responses answer nothing; empty if all do."""
+        said = (
+            ("unreadable", "are no responses"),
+            ("failed", "failed, and are asked again"),
+            ("refused", "were refused"),
+        )
+        found = [f"{self.counts[name]:,} {what}" for name, what in said if self.counts[name]]
+        return f"lines of --responses: {', '.join(found)}" if found else ""
+
     def _read(self, path: Path) -> None:
+        before = self.counts.copy()
         with path.open("rb") as file:
             for line in file:
                 if not line.strip():
@@ -122,6 +135,8 @@ class BatchFiles:
                     self._take(str(raw["custom_id"]), raw)
                 except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                     self.counts["unreadable"] += 1
+        if set(new := self.counts - before) == {"unreadable"}:
+            raise ConfigError(f"{path}: none of its {new.total():,} lines is a response")
 
     def _take(self, key: str, raw: dict[str, Any]) -> None:
         response = raw.get("response") or {}

@@ -22,6 +22,7 @@ from logagent_build.annotate import budget as money
 from logagent_build.annotate.batch import BatchFiles
 from logagent_build.annotate.courier import Courier
 from logagent_build.annotate.log_lines import Own, labelled
+from logagent_build.annotate.outputs import writable
 from logagent_build.annotate.protocol import Annotator
 from logagent_build.annotate.recorded import Nothing, Recorded, Store
 from logagent_build.annotate.simulated import ErrorModel, Simulated
@@ -57,6 +58,46 @@ class Choice:
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Further fields of `endpoint.Settings`."""
 
+    def __post_init__(self) -> None:
+        """Check that its parts go together.
+
+        Raises:
+            ConfigError: there are responses, and nobody who would take them.
+        """
+        if self.responses and self.batch is None:
+            raise ConfigError("--responses go with --annotator batch:FILE, and no other")
+
+    @property
+    def read(self) -> tuple[Path, ...]:
+        """Files that are read."""
+        kind, _, rest = self.who.partition(":")
+        named = kind in ("simulated", "labels", "recorded") and rest.partition(",")[0]
+        found = (*self.responses, self.prices, self.key_file, Path(named) if named else None)
+        return tuple(path for path in found if path is not None)
+
+    @property
+    def batch(self) -> Path | None:
+        """File that requests are written to; None if they are sent."""
+        kind, _, rest = self.who.partition(":")
+        return Path(rest) if kind == "batch" else None
+
+    def check(self, outputs: Sequence[Path], inputs: Sequence[Path | None] = ()) -> None:
+        """Refuse what cannot be written, or would be written over replies or what is read.
+
+        Args:
+            outputs: written when all is known.
+            inputs: further files that are read; None is none.
+
+        Raises:
+            ConfigError: an output is another file of these.
+            OSError: one cannot be written.
+        """
+        kept = (*self.read, *inputs, self.store)
+        for path in outputs:
+            writable(path, kept)
+        if self.batch is not None:
+            writable(self.batch, (*kept, *outputs))
+
 
 def own_files(choice: Choice, outputs: Sequence[Path], inputs: Sequence[Path | None]) -> Own:
     """Return which files are the labelling's own, and no logs.
@@ -66,13 +107,10 @@ def own_files(choice: Choice, outputs: Sequence[Path], inputs: Sequence[Path | N
         outputs: further ones that are written.
         inputs: further ones that are read; None is none.
     """
-    kind, _, rest = choice.who.partition(":")
-    named = Path(rest.partition(",")[0]) if kind in ("simulated", "labels", "recorded") else None
-    read = (*choice.responses, choice.prices, choice.key_file, named, *inputs)
     return Own(
         (*outputs, choice.store),
-        [path for path in read if path is not None],
-        Path(rest) if kind == "batch" else None,
+        [path for path in (*choice.read, *inputs) if path is not None],
+        choice.batch,
     )
 
 
@@ -126,6 +164,8 @@ def opened(choice: Choice, say: Callable[[str], None] = lambda _text: None) -> I
         account = money.Account(price, choice.budget, lambda: store.spent(choice.run, choice.model))
         if kind == "batch":
             files = BatchFiles(choice.model, Path(rest), choice.responses, _dialect(choice.model))
+            if said := files.doubtful():
+                say(said)
             yield _in_front(files, account, store, choice.run)
             return
         courier = _courier(choice, choice.store, say)

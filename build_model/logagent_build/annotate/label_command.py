@@ -37,7 +37,6 @@ from logagent_build.annotate.labelling import (
     label,
 )
 from logagent_build.annotate.log_lines import Place, labelled, places
-from logagent_build.annotate.outputs import writable
 from logagent_build.annotate.protocol import Annotator, Prompt
 
 __all__ = ["Request", "Shown", "run"]
@@ -81,7 +80,7 @@ def run(
     prompt = prompt_files.load(request.prompt)
     few_shot = [Example(*row) for row in labelled(request.examples)] if request.examples else []
     people = read_review(request.review) if request.review else {}
-    writable(request.out, (request.examples, request.review, *request.choice.responses))
+    request.choice.check([request.out], (request.examples, request.review))
     left_out: Counter[str] = Counter()
     own = own_files(request.choice, [request.out], [request.examples, request.review])
     found = list(places(request.path, own, say, left_out))

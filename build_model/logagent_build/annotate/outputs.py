@@ -17,21 +17,30 @@ from logagent.errors import ConfigError
 __all__ = ["writable"]
 
 
-def writable(path: Path, inputs: Iterable[Path | None] = ()) -> None:
+def writable(
+    path: Path, inputs: Iterable[Path | None] = (), *, folders: Iterable[Path] = ()
+) -> None:
     """Make the folder of a file that is to be written, and write beside it to see that it works.
 
     Args:
         path: of the file to write.
-        inputs: files that are read; None is none.
+        inputs: files that are read, or written too; None is none.
+        folders: of which all files are read, now and the next time; what is no folder is none.
 
     Raises:
-        ConfigError: it is one of those that are read.
+        ConfigError: it is one of those that are read, or would be in one of the folders.
         OSError: there is a folder of this name, or nothing can be written there.
     """
     if any(
         each is not None and os.path.realpath(each) == os.path.realpath(path) for each in inputs
     ):
         raise ConfigError(f"{path} is read here, and would be written over: give another name")
+    for folder in folders:
+        if folder.is_dir() and Path(os.path.realpath(path)).is_relative_to(
+            os.path.realpath(folder)
+        ):
+            raise ConfigError(f"{path} would be read as one of the files of {folder}: write it "
+                              "elsewhere")  # fmt: skip
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "a folder; give the name of a file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)

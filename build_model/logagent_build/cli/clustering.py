@@ -88,7 +88,8 @@ def alpha(
     whom = importlib.import_module("logagent_build.alpha.asking")
     choices = importlib.import_module("logagent_build.annotate.choice")
     store = Path(f"{os.path.abspath(out)}.replies.sqlite")  # beside it, even if it is "."
-    choice = asking.choice(annotator, str(store), store)
+    with exit_codes():
+        choice = asking.choice(annotator, str(store), store)
     request = command.Request(
         path,
         out,
@@ -166,7 +167,7 @@ def explain(
         if sum((prompts, replies is not None, annotator is not None)) != 1:
             raise ValueError("explain: give one of --annotator, --prompts and --replies FILE")
         if output is not None:
-            writable(output, (alerts, replies, *(asking.responses or ())))
+            writable(output, (alerts, replies, store, *(asking.responses or ())))
         ask = None if replies is None else command.replies_of(replies)
         bill: Callable[[], dict[str, Any]] = dict
         if annotator is not None:

@@ -53,9 +53,9 @@ def sessions(
     """
     need(("sklearn",))
     command = importlib.import_module("logagent_build.sequences.sessions_command")
-    building = importlib.import_module("logagent_build.sequences.building")
+    options = importlib.import_module("logagent_build.sequences.options")
     with exit_codes():
-        rule = building.rule_for(
+        rule = options.rule_for(
             session_key,
             timeout_seconds=session_timeout,
             across=session_across,
@@ -144,8 +144,9 @@ def sequences(
     """
     need(("sklearn", "onnx", "onnxruntime") if onnx else ("sklearn",))
     building = importlib.import_module("logagent_build.sequences.building")
+    options = importlib.import_module("logagent_build.sequences.options")
     with exit_codes():
-        rule = building.rule_for(
+        rule = options.rule_for(
             session_key,
             window,
             window_seconds,

@@ -26,7 +26,6 @@ from logagent_build.annotate.choice import Choice, Opened, opened
 from logagent_build.annotate.label_command import Shown
 from logagent_build.annotate.labelling import Example, Options
 from logagent_build.annotate.log_lines import labelled
-from logagent_build.annotate.outputs import writable
 from logagent_build.annotate.protocol import Prompt
 from logagent_build.direct.comparison import Questions, Row, ask, pooled, shipped
 from logagent_build.direct.data import DataSet, read_files, read_loghub, without
@@ -83,8 +82,7 @@ def run(
     if len({each.name for each in prompts}) < len(prompts):
         raise ConfigError("two prompts have the same name: rows could not be told apart")
     few_shot = [Example(*row) for row in labelled(request.examples)] if request.examples else []
-    read = (*request.labelled, request.examples, request.labels, *request.choice.responses)
-    writable(request.out, read)
+    request.choice.check([request.out], (*request.labelled, request.examples, request.labels))
     data = _data(request, few_shot, say)
     asked = [(each, Questions(each, request.each)) for each in data]
     cells = [_Cell(each, questions, prompt) for each, questions in asked for prompt in prompts]

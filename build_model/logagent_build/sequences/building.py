@@ -7,30 +7,31 @@ before the bundle is written; the same input gives the same bytes. The base bund
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from logagent.bundle import Bundle, write_bundle
-from logagent.sequences.ensemble import MOST_PARAMETERS
 from logagent.sequences.onnx_voters import ONNX_PART
 from logagent.sequences.part import PART, pack
-from logagent.sequences.rules import Rule, session_key, window_length
+from logagent.sequences.rules import Rule
+from logagent.sequences.silences import Silences
+from logagent.sequences.vocabulary import Vocabulary
 
 from logagent_build.annotate.outputs import writable
 from logagent_build.sequences import order_part
 from logagent_build.sequences.data import Sequences
-from logagent_build.sequences.line_labels import Incidents, LineLabels, WindowLabels
-from logagent_build.sequences.lines import labelled, read_labels, read_sessions
+from logagent_build.sequences.lines import labelled, read_sessions
+from logagent_build.sequences.options import labels_for
 from logagent_build.sequences.rare import labels_by_rarity
 from logagent_build.sequences.silences import silences
 
 if TYPE_CHECKING:
-    from logagent_build.sequences.training import Trained
+    from logagent_build.sequences.lines import Sessions
+    from logagent_build.sequences.llm.votes import Vote
     from logagent_build.sequences.voted import Voted
 
-__all__ = ["FALSE_ALARMS", "add_part", "build", "rule_for"]
+__all__ = ["FALSE_ALARMS", "add_part", "build"]
 
 FALSE_ALARMS = 0.01
 """Share of distinct normal sequences that may be flagged, unless asked otherwise. A bound for data
@@ -40,96 +41,6 @@ WINDOW_FALSE_ALARMS = 0.05
 """The same of windows. Their labels are less sharp: a window has lines of much that goes on. This,
 and two to a leaf, was the best of a few on windows of systems and parts that are not reported
 (docs/sequences-agent.md)."""
-WINDOW_LEAF = 2
-"""Windows in a leaf of the forest, at least: nearly all windows are distinct, and a leaf for each
-learns them by heart."""
-
-
-_CLEARLY = 0.5
-"""Score from which a session is taken for anomalous where the forest is cut, whatever was voted:
-half of the trees."""
-_MOST_NORMAL = 0.5
-"""Share of distinct normal sequences of the training that a model may tell: with more it is of no
-use, and `false_alarms` did not hold."""
-_BLOCK_WINDOWS = 8
-"""Windows in a row, counted without those that overlap, that are left out of training together
-where the cut is set: neighbours share lines, or what was going on."""
-_MOST_COUNTS = 250_000_000
-"""Counts and shares in the table that is trained on: 1 GB. Of more sequences some are drawn."""
-_LEAST_BLOCKS = 20  # or blocks are made shorter; those left out are a fifth
-
-
-def rule_for(
-    session_key_: str | None,
-    window: str | None = None,
-    window_seconds: str | None = None,
-    *,
-    timeout_seconds: float,
-    across: bool,
-    max_events: int,
-) -> Rule:
-    """Return the rule that the options name.
-
-    Raises:
-        ValueError: they make none.
-    """
-    given = [each is not None for each in (session_key_, window, window_seconds)]
-    if sum(given) != 1:
-        raise ValueError("give one of --session-key, --window, --window-seconds")
-    if session_key_ is not None:
-        return Rule(
-            key=session_key(session_key_),
-            timeout_seconds=timeout_seconds,
-            across=across,
-            max_events=max_events,
-        )
-    if timeout_seconds or across:
-        raise ValueError("windows have no --session-timeout and no --session-across")
-    if window is not None:
-        lines, steps = _length(window, "--window", whole=True)
-        return Rule(window_lines=int(lines), steps=steps, max_events=max_events)
-    seconds, steps = _length(window_seconds or "", "--window-seconds", whole=False)
-    return Rule(window_seconds=seconds, steps=steps, max_events=max_events)
-
-
-def _length(text: str, option: str, *, whole: bool) -> tuple[float, int]:
-    try:
-        return window_length(text, whole=whole)
-    except ValueError as error:
-        raise ValueError(f"{option}: {error}") from None
-
-
-def _labels(
-    rule: Rule,
-    labels: Path | None,
-    incidents: Path | None,
-    votes: Path | None,
-    rare: float | None,
-) -> dict[bytes, bool] | WindowLabels:
-    """Read the labels that were given.
-
-    Raises:
-        OSError: a file cannot be read.
-        ValueError: it has no labels, or they are not for such sequences.
-    """
-    if rule.key is not None:
-        if incidents is not None:
-            raise ValueError("--incidents are for windows; sessions need --labels")
-        if votes is not None and rare is not None:
-            raise ValueError("give --votes or --rare")
-        if labels is None and votes is None and rare is None:
-            raise ValueError(
-                "sessions need --labels (a session, a tab, 0 or 1, one to a line), --votes, or "
-                "--rare 0.01: what fewer sessions than that are like is anomalous then"
-            )
-        return read_labels(labels) if labels is not None else {}
-    if votes is not None or rare is not None:
-        raise ValueError("--votes and --rare are for sessions; windows need --labels, --incidents")
-    if (labels is None) == (incidents is None):
-        raise ValueError("windows need one of --labels (of lines) and --incidents (times)")
-    if labels is not None:
-        return LineLabels(labels)
-    return Incidents(incidents or Path(), rule)
 
 
 def build(
@@ -175,39 +86,33 @@ def build(
         ConfigError: the output is one of the inputs.
         ParityError: the ONNX graph does not judge as the ensemble does.
     """
-    order_part.check(order)
+    order_part.check(order, sessions=rule.key is not None)
     bundle = Bundle.load(base)
     try:
-        read = _labels(rule, labels, incidents, votes, rare)
+        read = labels_for(rule, labels, incidents, votes, rare)
     except OSError as error:
         raise OSError(f"{error.filename}: cannot be read: {error.strerror}") from None
-    _check_output(out, [labels, incidents, votes, base, *map(Path, logs)])
+    _check_output(out, [labels, incidents, votes, base], [*map(Path, logs)])
     known = read if isinstance(read, dict) else None
+    by_model = None if votes is None else _votes(votes)  # before the logs, which take long
     sessions = read_sessions(logs, rule, None if isinstance(read, dict) else read)
     if rare is not None:
         known = labels_by_rarity(sessions, rare, known or {})
     voted: Voted | None = None
-    if votes is None:
+    if by_model is None:
         gathered = labelled(sessions, known)
         data, counts = gathered.labelled, gathered.counts
     else:
-        from logagent_build.sequences.llm.votes import read_votes  # noqa: PLC0415 - scikit-learn
-        from logagent_build.sequences.voted import with_votes  # noqa: PLC0415
-
-        voted = with_votes(sessions, read_votes(votes), known or {})
-        data, counts = voted.labelled, sessions.counts | voted.counts
+        voted, counts = _voted(sessions, by_model, known or {}, say)
+        data = voted.labelled
     say(_summary(data, sessions.vocabulary.known, counts))
-    bad = int(data.anomalous.sum())
-    if not 0 < bad < len(data):
-        what = "sessions" if rule.key is not None else "windows"
-        raise ValueError(
-            f"all {what} have one label, {'anomalous' if bad else 'normal'}: nothing can be learnt "
-            f"from that{'; try shorter windows' if bad and rule.key is None else ''}"
-        )
+    _check_labels(data, rule)
     if false_alarms is None:
         false_alarms = FALSE_ALARMS if rule.key is not None else WINDOW_FALSE_ALARMS
-    once, trained = _trained(data, rule, voted, false_alarms, seed, say)
-    from logagent_build.sequences import export  # noqa: PLC0415 - scikit-learn
+    from logagent_build.sequences import export, fitting  # noqa: PLC0415 - scikit-learn
+
+    fit = fitting.fitted(data, rule, voted, false_alarms, seed, say)
+    trained = fit.trained
 
     part, ordered, said = order_part.choose(
         export.part(trained),
@@ -221,16 +126,20 @@ def build(
     say(said)
     record: dict[str, Any] = {
         "labelled_sequences": len(data),
-        "anomalous": bad,
+        "anomalous": int(data.anomalous.sum()),
         "known_events": sessions.vocabulary.known,
-        "distinct": len(once),
+        "distinct": fit.distinct,
+        "trained_on": fit.taken,
         "false_alarms": false_alarms,
         "seed": seed,
-        "rare": rare,
         "voters": [trained.forest.name, *(each.name for each in trained.others)],
         **ordered,
         **counts,
     }
+    if rare is not None:
+        record["rare"] = rare
+    if by_model is not None:
+        record["votes"] = by_model.origin or "no record beside them tells whose they are"
     graph = None
     if onnx:
         from logagent_build.sequences import onnx_graph, onnx_parity  # noqa: PLC0415 - onnx
@@ -238,9 +147,12 @@ def build(
         graph = onnx_graph.graph(part)
         record["onnx_parity"] = onnx_parity.check(part, graph, data.events, seed)
     silent = None
-    if rule.key is not None and "-" not in logs:  # they are read once more
+    if rule.key is not None:
         by_session = known or {} if voted is None else voted.by_session
-        silent = silences(logs, rule, by_session, sessions.vocabulary)
+        silent, record["silences"] = _silences(logs, rule, by_session, sessions.vocabulary)
+        if silent is None:
+            say(f"silences: {record['silences']}; sessions that an agent reads in part are judged "
+                "as they stand")  # fmt: skip
     packed = pack(sessions.vocabulary, part, rule, record, silent)
     add_part(bundle, packed, out, graph)
     say(f"{out}: part {PART!r} of {len(packed):,} bytes")
@@ -249,53 +161,53 @@ def build(
     return record
 
 
-def _trained(
-    data: Sequences,
-    rule: Rule,
-    voted: Voted | None,
-    false_alarms: float,
-    seed: int,
-    say: Callable[[str], None],
-) -> tuple[Sequences, Trained]:
-    """Train on distinct sequences; return them and what was trained."""
-    from logagent_build.sequences import choosing, training  # noqa: PLC0415 - scikit-learn
+@dataclass(frozen=True, slots=True)
+class _Votes:
+    votes: Mapping[bytes, Vote]
+    origin: Mapping[str, Any] | None
+    """Whose they are, if a record beside them tells."""
 
-    # Equal sequences say the same: the neighbours' table would only be larger.
-    first, odd = choosing.agreed(data)
-    most = _MOST_COUNTS // (2 * len(data.vocabulary))
-    if most < len(first):
-        say(f"{len(first):,} distinct sequences, of which {most:,} are drawn to be trained on")
-        first = np.sort(np.random.default_rng([seed, 7]).permutation(first)[:most])
-    once = data.only(first).labelled(odd[first])
-    blocks = None
-    settings = training.Settings(most_parameters=MOST_PARAMETERS, false_alarms=false_alarms)
-    if rule.key is None:
-        row = min(_BLOCK_WINDOWS * rule.steps, len(data) // _LEAST_BLOCKS)
-        blocks = first // max(rule.steps, row)
-        settings = replace(settings, least_leaf=WINDOW_LEAF)
-    if voted is not None:
-        settings = replace(settings, clearly=_CLEARLY)
-    trained = training.train(once, settings, seed, voted.rest if voted else None, blocks=blocks)
-    if trained.forest.cut >= 1:
+
+def _votes(path: Path) -> _Votes:
+    from logagent_build.sequences.llm.votes import read_origin, read_votes  # noqa: PLC0415
+
+    return _Votes(read_votes(path), read_origin(path))
+
+
+def _voted(
+    sessions: Sessions, by_model: _Votes, known: Mapping[bytes, bool], say: Callable[[str], None]
+) -> tuple[Voted, dict[str, int]]:
+    from logagent_build.sequences.voted import told, with_votes  # noqa: PLC0415 - scikit-learn
+
+    voted = with_votes(sessions, by_model.votes, known)
+    say(told(by_model.origin, len(by_model.votes), voted.counts["votes_without_session"]))
+    return voted, sessions.counts | voted.counts
+
+
+def _check_labels(data: Sequences, rule: Rule) -> None:
+    bad = data.anomalous
+    if bad.all() or not bad.any():
+        what = "sessions" if rule.key is not None else "windows"
         raise ValueError(
-            "too many normal sequences look like anomalous ones: with --false-alarms "
-            f"{false_alarms:g} nothing would be flagged; check the labels, or allow more"
+            f"all {what} have one label, {'anomalous' if bad.any() else 'normal'}: nothing can be "
+            f"learnt from that{'; try shorter windows' if bad.any() and rule.key is None else ''}"
         )
-    normal = once.only(np.flatnonzero(~once.anomalous))
-    told = float((trained.forest.score(normal) > trained.forest.cut).mean())
-    if told > _MOST_NORMAL:
-        raise ValueError(
-            f"{told:.0%} of the distinct normal sequences of the training would be told: anomalous "
-            "ones have the same events, perhaps in another order, and counts cannot tell them "
-            "apart; check the labels, or leave such sequences without one"
-        )
-    return once, trained
 
 
-def _check_output(out: Path, inputs: Sequence[Path | None]) -> None:
+def _silences(
+    logs: Sequence[str], rule: Rule, labels: Mapping[bytes, bool], vocabulary: Vocabulary
+) -> tuple[Silences | None, str]:
+    """Read the logs once more for how long sessions are silent; say why there is nothing."""
+    if "-" in logs:
+        return None, "left out: standard input cannot be read twice"
+    found = silences(logs, rule, labels, vocabulary)
+    return found, "left out: no normal session has two lines" if found is None else "stored"
+
+
+def _check_output(out: Path, inputs: Sequence[Path | None], logs: Sequence[Path]) -> None:
     """Tell before all the work that the bundle could not be written."""
     try:
-        writable(out, inputs)
+        writable(out, [*inputs, *logs], folders=logs)
     except OSError as error:
         raise OSError(f"{out}: cannot be written: {error.strerror}") from None
 
@@ -332,6 +244,8 @@ def _summary(data: Sequences, events: int, counts: Mapping[str, int]) -> str:
         "voted_anomalous_but_common",
         "votes_without_clear_reply",
         "lines_without_session",
+        "malformed_keys",
+        "evicted",
         "sequences_without_label",
         "labels_without_session",
         "votes_without_session",

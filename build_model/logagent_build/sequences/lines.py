@@ -184,7 +184,7 @@ def read_sessions(
     if not found:
         raise ValueError(
             "no lines in these logs"
-            if rule.key is None
+            if rule.key is None or not counters.lines
             else "no sessions in these logs: does the expression find anything?"
         )
     episodes = [episode for episode, _ in found]
@@ -200,6 +200,7 @@ def read_sessions(
         "malformed_keys": counters.malformed_keys,
         "sequences": len(episodes),
         "truncated": counters.truncated,
+        "evicted": counters.evicted,
     }
     if too_many > 0:
         counts["rare_kinds_of_events"] = too_many

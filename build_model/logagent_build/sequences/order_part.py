@@ -21,14 +21,16 @@ MODES: Final = ("auto", "on", "off")
 _EACH: Final = 6  # parameters of an invariant
 
 
-def check(mode: str) -> None:
-    """Refuse what is no mode, before anything is trained.
+def check(mode: str, *, sessions: bool = True) -> None:
+    """Refuse what is no mode, or none for windows, before anything is read.
 
     Raises:
         ValueError: it is none.
     """
     if mode not in MODES:
         raise ValueError(f"--order {mode!r:.40}: none of {', '.join(MODES)}")
+    if mode == "on" and not sessions:
+        raise ValueError("--order on: only sessions have an order, windows begin anywhere")
 
 
 def choose(
@@ -60,12 +62,10 @@ def choose(
     Raises:
         ValueError: no such mode, or it is ``on`` and there is nothing to vote by.
     """
-    check(mode)
+    check(mode, sessions=sessions)
     if mode == "off":
         return part, {"order": "off"}, "order: off"
     if not sessions:
-        if mode == "on":
-            raise ValueError("--order on: only sessions have an order, windows begin anywhere")
         return part, {"order": "off"}, "order: off: windows begin anywhere"
     normal = [data.events[at] for at in np.flatnonzero(~data.anomalous).tolist()]
     learnt = learn(

@@ -46,5 +46,4 @@ def labels_by_rarity(
             "them are of: they are too different from each other to tell anomalous ones by that; "
             "give --labels or --votes, more logs, or a lower --rare"
         )
-    by_session = dict(zip(sessions.keys, rare, strict=True))
-    return by_session | {key: label for key, label in labels.items() if key in by_session}
+    return dict(zip(sessions.keys, rare, strict=True)) | dict(labels)

@@ -2,7 +2,8 @@
 
 A line has ``events`` (what each says, in order), ``session`` (the first that is so) and ``count``
 (how many are), and ``label`` if labels are given. Guarantees: sessions are made by the agent's own
-code; equal ones are one line, the most frequent first; the file is replaced whole.
+code; equal ones are one line, the most frequent first; the file is replaced whole, and is its
+owner's alone, as it holds what logs say.
 """
 
 from __future__ import annotations
@@ -39,17 +40,27 @@ def write(
         OSError: a file cannot be read or written.
         ValueError: the logs or labels cannot be used.
     """
-    writable(out, tuple(Path(log) for log in logs) + ((labels,) if labels else ()))
+    paths = [Path(log) for log in logs]
+    writable(out, [labels, *paths], folders=paths)
+    known = read_labels(labels) if labels else {}
     sessions = read_sessions(logs, rule)
-    rows = _rows(sessions, read_labels(labels) if labels else {})
-    files.replace(out, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    rows = _rows(sessions, known)
+    files.replace(out, "".join(json.dumps(row) + "\n" for row in rows).encode(), mode=0o600)
     torn = sum("torn" in row for row in rows)
-    counts = sessions.counts | {"distinct": len(rows), "torn": torn}
+    lost = len(known.keys() - set(sessions.keys))
+    counts = sessions.counts | {
+        "distinct": len(rows),
+        "torn": torn,
+        "labels_without_session": lost,
+    }
     said = f"{out}: {len(rows):,} distinct of {len(sessions.keys):,} sessions"
     if torn:
         said += f"; {torn:,} have sessions of both labels, so they have none"
-    if counts["lines_without_session"]:
-        said += f"; {counts['lines_without_session']:,} lines without a session"
+    if lost:
+        said += f"; {lost:,} labels without a session"
+    for name in ("lines_without_session", "malformed_keys", "evicted"):
+        if counts[name]:
+            said += f"; {counts[name]:,} {name.replace('_', ' ')}"
     say(said)
     return counts
 

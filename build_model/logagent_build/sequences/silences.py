@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from logagent.sequences.clock import Clock, LineTimes
 from logagent.sequences.events import EventReader
-from logagent.sequences.rules import SESSION, Rule
+from logagent.sequences.line_keys import LineKeys
+from logagent.sequences.rules import Rule
 from logagent.sequences.silences import Silences
 from logagent.sequences.vocabulary import Vocabulary
 from logagent.sources import Limits, open_all
@@ -61,19 +62,17 @@ class _Longest:
 class _Silences:
     """What is seen of the normal sessions, line by line."""
 
-    def __init__(self, rule: Rule, labels: Mapping[bytes, bool]) -> None:
+    def __init__(self, rule: Rule) -> None:
         self.stamped = True
         self.before: dict[int, _Longest] = defaultdict(_Longest)
         self.after: dict[int, _Longest] = defaultdict(_Longest)
         self.all = _Longest()
-        self._rule, self._labels = rule, labels
+        self._rule = rule
         self._spoke: dict[tuple[int, bytes], _Spoke] = {}
         self._numbers: dict[tuple[int, bytes], int] = {}
 
     def see(self, key: bytes, spoke: _Spoke) -> None:
         """Take in a line of a session."""
-        if self._labels.get(key, True):
-            return
         name = (0 if self._rule.across else spoke.source, key)
         number = self._numbers.setdefault(name, len(self._numbers))
         # Of an event that is only ever first, or last, the silence is 0.
@@ -109,22 +108,23 @@ def silences(
     """
     if rule.key is None:
         return None
-    search, reach = rule.key.pattern.search, rule.key.reach
+    line_keys = LineKeys(rule.key)
     reader = EventReader(vocabulary)
-    seen = _Silences(rule, labels)
+    seen = _Silences(rule)
+    normal = {key for key, anomalous in labels.items() if not anomalous}
     clock = Clock(_REACH_SECONDS, time.time)
     for number, source in enumerate(open_all(logs, Limits(), lambda _problem: None)):
         times = LineTimes(_TICK_SECONDS)
         if not rule.across:
             clock = Clock(_REACH_SECONDS, time.time)
         for block in source.blocks():
-            events = reader.read(block)
+            events, keys = reader.read(block), line_keys.of(block)
             for start, stop, stamp, agreed in times.spans(block):
                 seconds = clock.read(stamp, stop - start, agreed=agreed)
-                for at, line in enumerate(block.some_lines(start, stop), start):
-                    if (found := search(line, 0, reach)) is not None:
+                for at, key in enumerate(keys[start:stop], start):
+                    if key in normal:
                         spoke = _Spoke(events[at], seconds, number, block.first_line + at)
-                        seen.see(found[SESSION], spoke)
+                        seen.see(key, spoke)
         seen.stamped &= clock.said is not None
     return _made(seen, vocabulary.known) if seen.all.lines else None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +19,13 @@ from logagent_build.sequences.lines import Sessions, numbered
 from logagent_build.sequences.llm.sequence_keys import keys
 from logagent_build.sequences.llm.votes import Vote
 
-__all__ = ["COMMON", "Voted", "with_votes"]
+__all__ = ["COMMON", "LEAST_COMMON", "Voted", "told", "with_votes"]
 
 COMMON = 0.05
 """Share of all sessions that have the same set of events, from which on a vote of "anomalous" does
 not count: models err on whole kinds of sequences, and no failure is that common for long."""
+LEAST_COMMON = 5
+"""Sessions that must be so at least: of a few sessions, each is a twentieth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ def with_votes(
     by_people = unclear = common = 0
     alike = [frozenset(events.tolist()) for events in sessions.events]
     share = Counter(alike)
+    bar = max(COMMON * len(alike), LEAST_COMMON)
     used: set[bytes] = set()
     for at, key in enumerate(keys(sessions.seen)):
         vote = votes.get(key)
@@ -67,7 +71,7 @@ def with_votes(
         if label is not None:
             by_people += 1
         elif vote is not None and vote.anomalous is not None and vote.votes:
-            label = vote.anomalous and share[alike[at]] < COMMON * len(alike)
+            label = vote.anomalous and share[alike[at]] < bar
             common += vote.anomalous and not label
         if label is None:
             unclear += vote is not None
@@ -75,6 +79,11 @@ def with_votes(
         else:
             kept.append(at)
             said.append(label)
+    if not kept and unclear:
+        raise ValueError(
+            f"votes are of {unclear:,} sessions, but none of these has a clear reply: what is "
+            "refused or unclear is no label"
+        )
     if not kept:
         raise ValueError(
             "no session has a vote: are these the logs, and is this the expression, that "
@@ -90,6 +99,30 @@ def with_votes(
             "voted_anomalous_but_common": common,
             "votes_without_clear_reply": unclear,
             "votes_without_session": len(votes.keys() - used),
+            "labels_without_session": len(labels.keys() - set(sessions.keys)),
             "sequences_without_label": len(rest),
         },
     )
+
+
+def told(origin: Mapping[str, Any] | None, votes: int, without_session: int) -> str:
+    """Say whose votes these are, and what makes them doubtful.
+
+    Args:
+        origin: what `read_origin` found.
+        votes: in the file.
+        without_session: of these.
+    """
+    said = f"{votes:,} votes"
+    if origin is None:
+        said += "; no record beside them tells whose they are"
+    else:
+        said += f" of {origin['model']}"
+        if origin["simulation"]:
+            said += ": a simulation, no model was asked"
+    if 2 * without_session > votes:
+        said += (
+            f"; {without_session:,} are of no session of these logs: were `sessions` and this "
+            "command given the same logs and options?"
+        )
+    return said

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from logagent.errors import ConfigError
 from logagent_build.annotate import batch
 from logagent_build.annotate.batch import BatchFiles
 from logagent_build.annotate.errors import AnnotatorError, WaitForResponses
@@ -156,3 +157,16 @@ def test_a_labelling_goes_on_from_responses_given_once(tmp_path: Path) -> None:
 
     assert [bool(n % 3) for n in range(60)] == [each.anomalous for each in labels]
     assert len(written) > len(set(written)) > 15
+
+
+def test_a_file_that_is_no_responses_is_refused_and_odd_lines_are_told(tmp_path: Path) -> None:
+    given = tmp_path / "in.jsonl"
+    given.write_text("a line of a log\nand another\n")
+    with pytest.raises(ConfigError, match="none of its 2 lines is a response"):
+        BatchFiles("m", tmp_path / "out.jsonl", [given])
+    given.write_text(
+        'no response\n{"custom_id": "k", "response": {"status_code": 500, "body": {}}}\n'
+    )
+    files = BatchFiles("m", tmp_path / "out.jsonl", [given])
+    assert "1 are no responses, 1 failed, and are asked again" in files.doubtful()
+    assert "" == BatchFiles("m", tmp_path / "out.jsonl").doubtful()

@@ -372,3 +372,17 @@ def test_the_store_tells_what_was_asked(logs: Path) -> None:
 
     assert {("label loggpt 1", "fake-1")} == {row[:2] for row in rows}
     assert "fan unit took" in str(rows)
+
+
+def test_labels_are_never_written_over_the_replies_they_are_made_of(logs: Path) -> None:
+    kept = logs.parent / "labels.tsv"
+    kept.write_text("paid")
+    for annotator, more in (
+        ("http://127.0.0.1:9/v1", ("--store", kept)),
+        (f"recorded:{kept}", ()),
+        (f"batch:{kept}", ()),
+    ):
+        done = run(logs, annotator, "--model", "m", *more, out=str(kept))
+        assert 7 == done.exit_code
+        assert "would be written over" in done.stderr
+    assert "paid" == kept.read_text()

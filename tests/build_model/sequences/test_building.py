@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from logagent import cli as agent_cli
 from logagent.bundle import DEFAULT_BUNDLE, Bundle
 from logagent.sequences.part import SequenceModel
 from logagent_build import cli
+from logagent_build.sequences.fitting import _drawn
 from typer.testing import CliRunner
 
 from .test_lines import CUT, KEY, WHOLE, write
@@ -197,3 +199,81 @@ def test_rarity_is_of_sessions_and_instead_of_votes(made: Path, tmp_path: Path) 
         done = CliRunner().invoke(cli.app, ["sequences", log, *given, "-o", str(tmp_path / "x")])
         assert 4 == done.exit_code
         assert said in " ".join(done.output.split())
+
+
+def test_a_bundle_is_not_written_where_it_would_be_read_as_a_log(
+    made: Path, tmp_path: Path
+) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "train.log").write_bytes((made / "train.log").read_bytes())
+    given = [str(logs), "--session-key", KEY]
+    for command, more in (("sequences", ["--labels", str(made / "labels.tsv")]), ("sessions", [])):
+        done = CliRunner().invoke(cli.app, [command, *given, *more, "-o", str(logs / "deep" / "x")])
+        assert (7, True) == (done.exit_code, "read as one of the files" in done.output)
+    assert ["train.log"] == [each.name for each in logs.iterdir()]
+
+
+def test_a_pipe_cannot_be_read_twice_so_silences_are_left_out_aloud(
+    made: Path, tmp_path: Path
+) -> None:
+    read, bundle = os.pipe(), tmp_path / "x.bundle"
+    given = ["--session-key", KEY, "--labels", str(made / "labels.tsv")]
+    os.write(read[1], (made / "train.log").read_bytes())
+    os.close(read[1])
+    before = os.dup(0)
+    try:
+        os.dup2(read[0], 0)
+        done = CliRunner().invoke(
+            cli.app,
+            ["sequences", "-", *given, "-o", str(bundle)],
+        )
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+        os.close(read[0])
+    assert 0 == done.exit_code, done.output
+    assert "silences: left out: standard input cannot be read twice" in done.output
+    assert "left out" in SequenceModel.of(Bundle.load(bundle)).record["silences"]
+    assert 0 == build(made, bundle).exit_code
+    assert "stored" == SequenceModel.of(Bundle.load(bundle)).record["silences"]
+
+
+def test_labels_that_events_do_not_tell_apart_are_said_to_be_so(tmp_path: Path) -> None:
+    write(tmp_path / "train.log", dict.fromkeys(range(30), WHOLE))
+    (tmp_path / "labels.tsv").write_text("".join(f"j{at}\t{int(at < 4)}\n" for at in range(30)))
+    done = build(tmp_path, tmp_path / "x.bundle")
+    assert 4 == done.exit_code
+    assert "by their majority all are normal" in done.output
+
+
+def test_what_is_wrong_with_the_options_is_said_before_logs_are_read(tmp_path: Path) -> None:
+    for given, said in (
+        (("--session-key", "j"), "--session-key: has no group"),
+        (("--window", "5", "--order", "on"), "windows begin anywhere"),
+    ):
+        done = CliRunner().invoke(
+            cli.app, ["sequences", "nowhere.log", *given, "-o", str(tmp_path / "x")]
+        )
+        assert (4, True) == (done.exit_code, said in done.output)
+    (tmp_path / "empty.log").touch()
+    given = (str(tmp_path / "empty.log"), "--session-key", KEY)
+    done = CliRunner().invoke(cli.app, ["sessions", *given, "-o", str(tmp_path / "x")])
+    assert (4, True) == (done.exit_code, "no lines in these logs" in done.output)
+
+
+@pytest.mark.parametrize("bad", [1, 6, 94, 99])
+def test_of_too_many_sequences_all_of_the_rarer_label_are_drawn(bad: int) -> None:
+    rows = np.arange(0, 300, 3)
+    anomalous = np.arange(100) < bad
+    few = _drawn(rows, anomalous, 20, seed=1)
+    assert 20 == len(few) == len(set(few.tolist()))
+    assert set(few.tolist()) <= set(rows.tolist())
+    assert few.tolist() == sorted(few.tolist())
+    assert min(bad, 100 - bad) == sum((few // 3 < bad) == (bad < 50))
+    assert few.tolist() == _drawn(rows, anomalous, 20, seed=1).tolist()
+
+
+def test_half_of_what_is_drawn_are_of_either_label_if_there_are_as_many() -> None:
+    few = _drawn(np.arange(100), np.arange(100) < 40, 20, seed=1)
+    assert (10, 20) == ((few < 40).sum(), len(few))

@@ -68,6 +68,7 @@ def test_sessions_are_written_once_each_with_their_events_as_people_read_them(
     out = tmp_path / "sessions.jsonl"
     done = run("sessions", log, "--session-key", KEY, "--labels", labels, "-o", out)
     assert 0 == done.exit_code, done.output
+    assert 0o600 == out.stat().st_mode & 0o777
     made = rows(out)
     events = [tuple(row["events"]) for row in made]
     assert len(set(events)) == len(events) == 12
@@ -148,3 +149,72 @@ def test_what_a_model_finds_wrong_with_every_session_is_not_believed(tmp_path: P
     assert 80 == alone.counts["voted_anomalous_but_common"]
     told = with_votes(made, votes, {b"j1": True})
     assert 4 == told.labelled.anomalous.sum()
+
+
+def test_of_a_few_sessions_each_is_a_twentieth_and_still_believed(tmp_path: Path) -> None:
+    jobs = {number: ("begin",) + ("work",) * number + ("end",) for number in range(1, 15)}
+    jobs |= {15: ("begin", "panic"), 16: ("begin", "panic", "panic")}
+    made = read_sessions([str(write(tmp_path / "jobs.log", jobs))], Rule(key=session_key(KEY)))
+    panic = made.seen.vocabulary.index("job j: panic")
+    votes = {
+        key: Vote(key, panic in events.tolist(), 1, int(panic in events.tolist()), "agreed", 1)
+        for key, events in zip(keys(made.seen), made.seen.events, strict=True)
+    }
+    told = with_votes(made, votes, {})
+    assert (2, 0) == (told.labelled.anomalous.sum(), told.counts["voted_anomalous_but_common"])
+
+
+def test_what_did_not_fit_is_told(log: Path, tmp_path: Path) -> None:
+    """Labels of other sessions, votes on others, votes that say nothing, keys that are none."""
+    out, votes, labels = (tmp_path / name for name in ("s.jsonl", "v.jsonl", "l.tsv"))
+    labels.write_text("other\t1\n")
+    key = r"job (?P<session>\w+)"
+    with log.open("a") as file:
+        file.write(f"job {'j' * 200}: begin\n")
+    done = run("sessions", log, "--session-key", key, "--labels", labels, "-o", out)
+    assert 0 == done.exit_code, done.output
+    assert "1 labels without a session" in done.output
+    assert "1 malformed keys" in done.output
+
+    voted(out, votes)
+    given = ("sequences", log, "--session-key", key, "--votes", votes, "-o", tmp_path / "b")
+    done = run(*given, "--labels", labels)
+    assert 0 == done.exit_code, done.output
+    assert "1 labels without session" in done.output
+    assert "1 malformed keys" in done.output
+    assert "were `sessions`" not in done.output
+    done = run(*given, "--max-events", "2")
+    assert "were `sessions` and this command given the same logs and options?" in done.output
+    voted(out, votes, silent=99)
+    done = run(*given)
+    assert (4, True) == (done.exit_code, "none of these has a clear reply" in done.output)
+
+
+def test_a_bundle_tells_whose_votes_it_was_trained_on_and_of_a_simulation_that_it_is_one(
+    log: Path, tmp_path: Path
+) -> None:
+    labels, out, votes = (tmp_path / name for name in ("l.tsv", "s.jsonl", "v.jsonl"))
+    labels.write_text(
+        "".join(f"j{number}\t{int(not number % 25)}\n" for number in JOBS) + "j100\t0\n"
+    )
+    assert 0 == run("sessions", log, "--session-key", KEY, "--labels", labels, "-o", out).exit_code
+    known = [row for row in rows(out) if "label" in row]
+    out.write_text("".join(json.dumps(row) + "\n" for row in known))
+    simulated = "simulated:normal=0,anomalous=0,alike=0"
+    done = run("vote", out, "--annotator", simulated, "--meanings", "none", "-o", votes)
+    assert 0 == done.exit_code, done.output
+    bundle = tmp_path / "jobs.bundle"
+    given = ("sequences", log, "--session-key", KEY, "--votes", votes, "-o", bundle)
+    done = run(*given)
+    assert 0 == done.exit_code, done.output
+    assert "a simulation, no model was asked" in done.output
+    told = SequenceModel.of(Bundle.load(bundle)).record["votes"]
+    assert told["simulation"] is True
+    assert told["model"].startswith("simulated")
+
+    record = votes.with_name("v.jsonl.json")
+    record.write_text("{}")
+    done = run(*given)
+    assert (7, True) == (done.exit_code, "no record of votes" in done.output)
+    record.unlink()
+    assert "no record beside them tells whose they are" in run(*given).output

@@ -22,8 +22,9 @@ from logagent.sequences.onnx_voters import ONNX_PART, with_backend
 from logagent.sequences.part import PART, SequenceModel
 from logagent.service.sequencing import make_sequences
 from logagent_build import cli
-from logagent_build.sequences import building, onnx_graph
-from logagent_build.sequences.building import add_part, rule_for
+from logagent_build.sequences import fitting, onnx_graph
+from logagent_build.sequences.building import add_part
+from logagent_build.sequences.options import rule_for
 from typer.testing import CliRunner
 
 WINDOW = 5
@@ -242,7 +243,7 @@ def test_windows_are_trained_on_by_times_of_incidents(tmp_path: Path) -> None:
 def test_a_large_ensemble_is_made_to_fit(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(building, "MOST_PARAMETERS", 3000)
+    monkeypatch.setattr(fitting, "MOST_PARAMETERS", 3000)
     done = build(folder, "-o", str(tmp_path / "y"))
     assert 0 == done.exit_code, done.output
     model = SequenceModel.of(Bundle.load(tmp_path / "y"))
@@ -254,12 +255,12 @@ def test_a_large_ensemble_is_made_to_fit(
 def test_of_more_sequences_than_there_is_room_for_some_are_drawn(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(building, "_MOST_COUNTS", 30 * 2 * 21)
+    monkeypatch.setattr(fitting, "_MOST_COUNTS", 30 * 2 * 21)
     done = build(folder, "-o", str(tmp_path / "y"))
     assert 0 == done.exit_code, done.output
     assert "of which 30 are drawn" in done.output
     model = SequenceModel.of(Bundle.load(tmp_path / "y"))
-    assert (30, 80) == (model.record["distinct"], model.record["labelled_sequences"])
+    assert (30, 80) == (model.record["trained_on"], model.record["labelled_sequences"])
 
 
 @pytest.mark.parametrize(

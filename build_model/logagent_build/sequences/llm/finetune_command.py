@@ -28,7 +28,7 @@ from logagent_build.sequences.llm.retrieval import GIVEN, Rarity, Retrieval, giv
 from logagent_build.sequences.llm.sequence_files import SequenceFile, read_sequences
 from logagent_build.sequences.llm.sequence_keys import keys
 from logagent_build.sequences.llm.shown import Showing
-from logagent_build.sequences.llm.votes import read_votes
+from logagent_build.sequences.llm.votes import read_origin, read_votes
 
 __all__ = ["Request", "export"]
 
@@ -84,6 +84,7 @@ def export(request: Request) -> dict[str, Any]:
         "prompt": {"name": file.name, "version": file.version, "sha256": file.digest},
         "showing": dataclasses.asdict(request.showing),
         "meanings": list(request.meanings),
+        "votes": None if request.votes is None else read_origin(request.votes),
         "counts": dict(counts),
         "examples": dataclasses.asdict(examples),
         "training": {

@@ -33,7 +33,6 @@ from logagent_build.annotate import budget as money
 from logagent_build.annotate import prompt_files
 from logagent_build.annotate.choice import Choice, Opened, opened
 from logagent_build.annotate.label_command import Shown
-from logagent_build.annotate.outputs import writable
 from logagent_build.annotate.protocol import Annotator, Prompt
 from logagent_build.annotate.recorded import Recorded, Store
 from logagent_build.sequences.data import Sequences
@@ -45,7 +44,7 @@ from logagent_build.sequences.llm.sequence_files import SequenceFile, read_seque
 from logagent_build.sequences.llm.sequence_keys import keys
 from logagent_build.sequences.llm.simulated import SimulatedSequences, read_errors
 from logagent_build.sequences.llm.voter import LLMVoter, Options
-from logagent_build.sequences.llm.votes import Vote, write_votes
+from logagent_build.sequences.llm.votes import Vote, record_beside, write_votes
 
 __all__ = ["Request", "run"]
 
@@ -85,7 +84,7 @@ def run(
         OSError: a file cannot be written.
     """
     began = time.time()
-    record_path = request.out.with_name(request.out.name + ".json")
+    record_path = record_beside(request.out)
     _check_outputs(request, record_path)
     file = prompt_files.load(request.prompt, "sequence")
     asked = read_sequences(request.sequences)
@@ -148,12 +147,9 @@ def _votes(
 
 def _check_outputs(request: Request, record: Path) -> None:
     """Refuse what cannot be written, or would be written over something that is read."""
-    choice = request.choice
-    kind, _, rest = choice.who.partition(":")
     tables = [Path(each) for each in request.meanings if each not in (*GIVEN, _ASK)]
-    read = (request.sequences, request.examples, request.review, choice.prices, choice.key_file)
-    for path in (request.out, record, *([Path(rest)] if kind == "batch" else [])):
-        writable(path, (*read, *choice.responses, Path(request.prompt), *tables))
+    read = (request.sequences, request.examples, request.review, Path(request.prompt), *tables)
+    request.choice.check((request.out, record), read)
 
 
 def _annotator(

@@ -17,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from logagent import files
 from logagent.errors import ConfigError
+from logagent.sanitise import printable
 
 from logagent_build.sequences.data import Sequences
 from logagent_build.sequences.llm.sequence_keys import KEY_BYTES, keys
 
-__all__ = ["RecordedVoter", "Vote", "read_votes", "write_votes"]
+__all__ = ["RecordedVoter", "Vote", "read_origin", "read_votes", "record_beside", "write_votes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +80,51 @@ def read_votes(path: Path) -> dict[bytes, Vote]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from None
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             vote = _vote(json.loads(line))
         except (ValueError, KeyError, TypeError, RecursionError):
             raise ConfigError(f"{path}:{number}: no vote of a model") from None
         votes[vote.sequence] = vote
     return votes
+
+
+def record_beside(votes: Path) -> Path:
+    """Return where the record of a file of votes is."""
+    return votes.with_name(f"{votes.name}.json")
+
+
+def read_origin(votes: Path) -> dict[str, Any] | None:
+    """Return whose votes a file holds, from the record beside it; None if there is none.
+
+    Returns:
+        ``model`` (name), ``simulation`` (true: no model was asked), ``most`` (how many distinct
+        sequences were asked about; None: all) and ``in_rounds``.
+
+    Raises:
+        ConfigError: what is beside it is no such record.
+    """
+    path = record_beside(votes)
+    try:
+        match json.loads(path.read_text("utf-8")):
+            case {
+                "model": str(model),
+                "simulation": bool(simulation),
+                "most": int() | None as most,
+                "in_rounds": bool(in_rounds),
+            }:
+                return {
+                    "model": printable(model.encode(errors="replace"), 200),
+                    "simulation": simulation,
+                    "most": most,
+                    "in_rounds": in_rounds,
+                }
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError):
+        pass
+    raise ConfigError(f"{path}: no record of votes, which tells whose they are")
 
 
 def _vote(raw: dict[str, Any]) -> Vote:

@@ -436,3 +436,25 @@ def test_data_for_fine_tuning_never_replaces_what_it_is_made_of(folder: Path) ->
 
     assert 7 == done.exit_code
     assert before == path.read_bytes()
+
+
+@pytest.mark.parametrize("made", ["store", "batch", "recorded", "record"])
+def test_replies_that_were_paid_for_are_not_written_over(folder: Path, made: str) -> None:
+    votes, kept = folder / "votes.jsonl", folder / "votes.jsonl.json"
+    votes.write_text("paid")
+    kept.write_text("paid, too")
+    given: dict[str, tuple[object, ...]] = {
+        "store": ("http://127.0.0.1:9/v1", "--store", votes),
+        "batch": (f"batch:{votes}",),
+        "recorded": (f"recorded:{votes}",),
+        "record": ("http://127.0.0.1:9/v1", "--store", kept),
+    }
+    done = run(folder, str(given[made][0]), "--model", "m", *given[made][1:])
+    assert 7 == done.exit_code
+    assert "would be written over" in done.stderr
+    assert ("paid", "paid, too") == (votes.read_text(), kept.read_text())
+
+
+def test_responses_that_nobody_takes_are_refused(folder: Path) -> None:
+    done = run(folder, "http://127.0.0.1:9/v1", "--model", "m", "--responses", folder / "x")
+    assert (7, True) == (done.exit_code, "go with --annotator batch:FILE" in done.stderr)
