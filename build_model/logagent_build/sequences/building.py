@@ -111,7 +111,7 @@ def build(
         false_alarms = FALSE_ALARMS if rule.key is not None else WINDOW_FALSE_ALARMS
     from logagent_build.sequences import export, fitting  # noqa: PLC0415 - scikit-learn
 
-    fit = fitting.fitted(data, rule, voted, false_alarms, seed, say)
+    fit = fitting.fitted(data, rule, voted, rare, false_alarms, seed, say)
     trained = fit.trained
 
     part, ordered, said = order_part.choose(

@@ -26,8 +26,8 @@ learns them by heart."""
 
 
 _CLEARLY = 0.5
-"""Score from which a session is taken for anomalous where the forest is cut, whatever was voted:
-half of the trees."""
+"""Score from which a session is taken for anomalous where the forest is cut, whatever was voted or
+however common it is: half of the trees."""
 _MOST_NORMAL = 0.5
 """Share of distinct normal sequences of the training that a model may tell: with more it is of no
 use, and `false_alarms` did not hold."""
@@ -54,6 +54,7 @@ def fitted(
     data: Sequences,
     rule: Rule,
     voted: Voted | None,
+    rare: float | None,
     false_alarms: float,
     seed: int,
     say: Callable[[str], None],
@@ -64,6 +65,7 @@ def fitted(
         data: labelled sequences.
         rule: how they were made of lines.
         voted: what the labels are of, if some are votes.
+        rare: share by which they were labelled, if that is how.
         false_alarms: share of distinct normal sequences that may be flagged.
         seed: of everything random.
         say: told what is left out.
@@ -91,7 +93,7 @@ def fitted(
         row = min(_BLOCK_WINDOWS * rule.steps, len(data) // _LEAST_BLOCKS)
         blocks = first // max(rule.steps, row)
         settings = replace(settings, least_leaf=WINDOW_LEAF)
-    if voted is not None:
+    if voted is not None or rare is not None:
         settings = replace(settings, clearly=_CLEARLY)
     trained = training.train(once, settings, seed, voted.rest if voted else None, blocks=blocks)
     if trained.forest.cut >= 1:

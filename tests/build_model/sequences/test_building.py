@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="training needs the [build] extra")
 
+import msgpack
 import numpy as np
 from logagent import cli as agent_cli
 from logagent.bundle import DEFAULT_BUNDLE, Bundle
@@ -174,6 +175,19 @@ def test_without_labels_what_is_rare_is_learnt_as_anomalous(tmp_path: Path) -> N
     refused = rare(tmp_path, "train.log", "--rare", "0.01", "--labels", str(labels))
     assert 4 == refused.exit_code
     assert "all sessions have one label, normal" in refused.output
+
+
+def test_common_kinds_that_are_unlike_each_other_do_not_raise_the_cut(tmp_path: Path) -> None:
+    """A kind held out looks anomalous to a forest that never saw it: it is common all the same."""
+    words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]
+    jobs = {at: (words[at % 8],) for at in range(400)}
+    jobs |= {400 + at: (words[at % 8], words[(at + 1 + at // 8) % 8]) for at in range(24)}
+    write(tmp_path / "train.log", jobs)
+    done = rare(tmp_path, "train.log", "--rare", "0.01")
+    assert 0 == done.exit_code, done.output
+    part = msgpack.unpackb(Bundle.load(tmp_path / "rare.bundle").part("sequences"))
+    assert 24 == part["record"]["anomalous"]
+    assert part["ensemble"]["voters"]["forest"]["cut"] < 0.51
 
 
 def test_where_every_session_is_unlike_the_others_rarity_is_refused(tmp_path: Path) -> None:
