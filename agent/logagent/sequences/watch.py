@@ -91,7 +91,7 @@ class Watch:
         self.spared = 0
         """Sequences that would be anomalous if they had no more than what was read of them."""
         self.misses = 0
-        """Of these, how many the model was asked about; by a look at their order alone: none."""
+        """Judged ones that the model was asked about; by a look at their order alone: none."""
         self._judge = judge
         self._said: Hides | None = None
         self._ask = judge.judge

@@ -25,6 +25,7 @@ _FAMILIES: Final = (
     ("sequences_evicted_total", "evicted", "Sequences ended early for want of room."),
     ("sequences_truncated_total", "truncated", "Sequences too long to be kept whole."),
     ("sequences_cut_total", "cut", "Sequences perhaps begun before what was read."),
+    ("sequences_spared_total", "spared", "Sequences anomalous only for what was not read."),
     ("sequences_unfinished_total", "unfinished", "Sequences perhaps not over where reading ended."),
     ("sequence_kinds", "kinds", "Kinds of anomalous sequences that are remembered."),
     ("sequence_kinds_held_back", "kinds_held_back", "Kinds that wait to be told."),
